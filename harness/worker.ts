@@ -1,0 +1,68 @@
+/** Runs jobs on an opened backend; the same code in a Node child and in a browser's worker. Frameworks stay behind `backend.open`. */
+import type { Job } from './hosts/host.ts'
+import { canonical, lowerings } from './lower.ts'
+import { checksum, realise } from './tensor.ts'
+import type { Backend, Op, Opened, Outcome, Tensor } from './types.ts'
+
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message || error.name
+  return typeof error === 'string' ? error : String((error as { message?: unknown })?.message ?? error)
+}
+
+/** Thrown by a backend whose runtime ran an operation elsewhere without saying so. */
+export class FellBack extends Error {
+  constructor(readonly to: string) {
+    super(`ran on ${to}`)
+  }
+}
+
+/** Outputs of an unexpected rank cannot be converted: they are judged as they are (`shape`). */
+function finish(convert: ((outputs: readonly any[]) => readonly (Tensor | null)[]) | undefined, raw: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
+  if (!convert) return raw
+  try {
+    return convert(raw)
+  } catch {
+    return raw
+  }
+}
+
+export function worker(backend: Backend, ops: ReadonlyMap<string, Op>, now: () => number = () => performance.now()) {
+  const opened = new Map<string, Promise<Opened>>()
+  async function open(mode: string): Promise<Opened> {
+    const known = opened.get(mode)
+    if (known) return known
+    if (backend.exclusiveModes) {
+      for (const other of opened.values()) await (await other).close()
+      opened.clear()
+    }
+    const fresh = backend.open(mode)
+    opened.set(mode, fresh)
+    return fresh
+  }
+  async function run({ case: c, path, mode }: Job): Promise<Outcome> {
+    const op = ops.get(c.op)
+    if (!op) return { status: 'not-run', reason: `no operation ${c.op}` }
+    const runtime = await open(mode)
+    const way = lowerings(op, c, canonical(op, c), backend.dialect).find(l => 'path' in l && l.path === path)
+    if (!way || !('path' in way)) return { status: 'not-run', reason: `${c.op} has no path ${path} for this case` }
+    const { form } = way
+    const specs = 'nodes' in form && c.operator ? c.inputs : (canonical(op, c) as typeof c).inputs
+    let inputs = specs.map(s => (s ? realise(s) : null))
+    const sum = checksum(inputs)
+    if (form.prepare) inputs = form.prepare(inputs)
+    const start = now()
+    try {
+      const raw = await runtime.run(form, inputs)
+      const ms = now() - start
+      return { status: 'outputs', outputs: finish(form.finish, raw), checksum: sum, ms }
+    } catch (error) {
+      const message = messageOf(error)
+      const ms = now() - start
+      if (error instanceof FellBack) return { status: 'fell-back', to: error.to }
+      if (backend.deviceLost?.test(message)) return { status: 'device-lost', message }
+      if (/out of memory|bad_alloc|Array buffer allocation failed|Cannot enlarge memory|OutOfMemory/i.test(message)) return { status: 'out-of-memory', message }
+      return { status: 'threw', message, ms }
+    }
+  }
+  return { open, run, close: async () => { for (const o of opened.values()) await (await o).close() } }
+}
