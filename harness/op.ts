@@ -1,10 +1,46 @@
 /** What op files may use besides the types: fields of generators, data, geometry of windows, small helpers of lowerings. No runtime is imported here. */
 import { emptyData, permute, sizeOf, toLast, toSecond } from './tensor.ts'
-import type { Arithmetic, Attributes, Drawn, DType, Field, Fields, Generator, Op, Open, RawData, Real, Recipe, Shape, Tensor, TensorSpec } from './types.ts'
+import type {
+  Arithmetic,
+  Attributes,
+  Drawn,
+  DType,
+  Field,
+  Fields,
+  Generator,
+  Op,
+  Open,
+  RawData,
+  Real,
+  Recipe,
+  Shape,
+  Tensor,
+  TensorSpec,
+} from './types.ts'
 
+export type { Machine } from './machine.ts'
 export * from './tensor.ts'
 export type {
-  Arithmetic, Attributes, Case, Drawn, DType, Expected, GivenNode, Lowering, OnnxForm, OnnxNode, Op, Open, RawData, Real, Recipe, Refutation, Shape, Tensor, TensorSpec, TfjsForm,
+  Arithmetic,
+  Attributes,
+  Case,
+  Drawn,
+  DType,
+  Expected,
+  GivenNode,
+  Lowering,
+  OnnxForm,
+  OnnxNode,
+  Op,
+  Open,
+  RawData,
+  Real,
+  Recipe,
+  Refutation,
+  Shape,
+  Tensor,
+  TensorSpec,
+  TfjsForm,
 } from './types.ts'
 
 export const defineOp = <A extends Attributes>(op: Op<A>): Op<A> => op
@@ -20,7 +56,23 @@ export const ints = (count: number, min: number, max: number) => ({ kind: 'ints'
 export const axes = (min: number, max: number) => ints(3, min, max)
 
 /** Kinds of data, plainest first. The names are the report's. */
-export const DATA = ['impulse', 'integers', 'ramp', 'normal', 'small', 'large', 'cancel', 'negative', 'tiny', 'nan', 'inf', '-inf', '-0', 'subnormal', 'largest'] as const
+export const DATA = [
+  'impulse',
+  'integers',
+  'ramp',
+  'normal',
+  'small',
+  'large',
+  'cancel',
+  'negative',
+  'tiny',
+  'nan',
+  'inf',
+  '-inf',
+  '-0',
+  'subnormal',
+  'largest',
+] as const
 export type DataKind = (typeof DATA)[number]
 /** All kinds; ops that say nothing about non-finite numbers leave those out. */
 export const data = (...kinds: DataKind[]) => ({ kind: 'data', kinds: kinds.length ? kinds : DATA }) as const satisfies Field
@@ -28,7 +80,13 @@ export const FINITE: readonly DataKind[] = ['impulse', 'integers', 'ramp', 'norm
 
 const STEPS = 0x10000
 /** A data field's value → recipe for a shape; monotone in `at`, so that smaller raw values are simpler tensors. */
-export function fill(field: { kinds: readonly string[] }, { kind, at }: RawData, shape: Shape, dtype: DType = 'float32', constant = false): TensorSpec {
+export function fill(
+  field: { kinds: readonly string[] },
+  { kind, at }: RawData,
+  shape: Shape,
+  dtype: DType = 'float32',
+  constant = false,
+): TensorSpec {
   const name = field.kinds[Math.min(kind, field.kinds.length - 1)] as DataKind
   const recipe = recipeOf(name, at, sizeOf(shape), dtype)
   return constant ? { dtype, shape, recipe, constant } : { dtype, shape, recipe }
@@ -49,7 +107,9 @@ function recipeOf(name: DataKind, at: number, size: number, dtype: DType): Recip
     case 'negative':
       return unsigned ? { kind: 'integers', seed: at, low: 100, high: 250 } : { kind: 'integers', seed: at, low: -9, high: -1 }
     case 'normal':
-      return integral ? { kind: 'integers', seed: at, low: unsigned ? 0 : -128, high: dtype === 'uint8' ? 255 : 127 } : { kind: 'normal', seed: at, scale: 1 }
+      return integral
+        ? { kind: 'integers', seed: at, low: unsigned ? 0 : -128, high: dtype === 'uint8' ? 255 : 127 }
+        : { kind: 'normal', seed: at, scale: 1 }
     default:
       if (integral) return { kind: 'integers', seed: at, low: unsigned ? 0 : -100, high: 100 }
   }
@@ -105,11 +165,13 @@ export const eta = (a: Arithmetic): number => (a.flushesSubnormals ? 2 ** -126 :
 export const LARGEST = 3.4028234663852886e38
 /** Absolute error of exp, log, sqrt, tanh at x, as the runtime's specification grants it. */
 export const expError = (a: Arithmetic, x: number): number => (a.exp[0] + a.exp[1] * Math.abs(x)) * a.u * Math.exp(x) + eta(a)
-export const logError = (a: Arithmetic, x: number): number => Math.max(a.log[0] * a.u * Math.abs(Math.log(x)), x >= 0.5 && x <= 2 ? a.log[1] : 0) + eta(a)
+export const logError = (a: Arithmetic, x: number): number =>
+  Math.max(a.log[0] * a.u * Math.abs(Math.log(x)), x >= 0.5 && x <= 2 ? a.log[1] : 0) + eta(a)
 export const sqrtError = (a: Arithmetic, x: number): number => a.sqrt * a.u * Math.sqrt(x)
 export const tanhError = (a: Arithmetic, x: number): number => Math.max(a.tanh[0] * a.u * Math.abs(Math.tanh(x)), a.tanh[1]) + eta(a)
 
-export const open = (question: string, at: Uint8Array, answers?: Record<string, Float64Array>): readonly Open[] => (at.some(v => v) ? [{ question, at, answers }] : [])
+export const open = (question: string, at: Uint8Array, answers?: Record<string, Float64Array>): readonly Open[] =>
+  at.some(v => v) ? [{ question, at, answers }] : []
 
 // ── Windows (Conv, pools) ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -127,7 +189,12 @@ export const effective = (k: number, d: number): number => (k - 1) * d + 1
  * ONNX auto_pad (Conv-11, pools): VALID = none; SAME_*: out = ⌈in/s⌉, total = (out − 1)·s + eff − in, the odd unit at the end for SAME_UPPER, at the
  * beginning for SAME_LOWER. The text has no rule for a negative total (stride > kernel); TensorFlow clamps it to 0.
  */
-export function autoPads(mode: string | undefined, sizes: readonly number[], w: Omit<Window, 'pads'>, pads: readonly number[]): { pads: number[]; negative: boolean } {
+export function autoPads(
+  mode: string | undefined,
+  sizes: readonly number[],
+  w: Omit<Window, 'pads'>,
+  pads: readonly number[],
+): { pads: number[]; negative: boolean } {
   const rank = sizes.length
   if (mode === undefined || mode === 'NOTSET') return { pads: [...pads], negative: false }
   if (mode === 'VALID') return { pads: new Array(2 * rank).fill(0), negative: false }
@@ -153,13 +220,15 @@ const same = (a: unknown, b: unknown) => a === b || (Array.isArray(a) && Array.i
 /** The attributes that differ from the operator's defaults: the form that leaves out what it can. */
 export const withoutDefaults = (attributes: Attributes, defaults: Attributes): Attributes =>
   Object.fromEntries(Object.entries(attributes).filter(([name, v]) => !same(v, defaults[name])))
-export const without = (attributes: Attributes, ...names: string[]): Attributes => Object.fromEntries(Object.entries(attributes).filter(([name]) => !names.includes(name)))
+export const without = (attributes: Attributes, ...names: string[]): Attributes =>
+  Object.fromEntries(Object.entries(attributes).filter(([name]) => !names.includes(name)))
 
 // ── TF.js lowerings ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** N, C, spatial → N, spatial, C on the host (input 0), and the first output back. Other inputs by their own permutations. */
 export const channelsLast = (rank: number, call: (tf: any, t: readonly any[]) => any, ...others: (readonly number[] | null)[]) => ({
-  prepare: (t: readonly (Tensor | null)[]) => t.map((x, i) => (x === null ? null : i === 0 ? permute(x, toLast(rank)) : others[i - 1] ? permute(x, others[i - 1]!) : x)),
+  prepare: (t: readonly (Tensor | null)[]) =>
+    t.map((x, i) => (x === null ? null : i === 0 ? permute(x, toLast(rank)) : others[i - 1] ? permute(x, others[i - 1]!) : x)),
   call: (tf: any, t: readonly any[]) => [call(tf, t)],
   finish: ([y]: readonly Tensor[]) => [permute(y!, toSecond(y!.shape.length))],
 })

@@ -9,7 +9,9 @@ let loaded: Promise<ReadonlyMap<string, Op>> | undefined
 /** All operations by name, sorted. */
 export function loadOps(): Promise<ReadonlyMap<string, Op>> {
   loaded ??= (async () => {
-    const files = readdirSync(OPS).filter(f => f.endsWith('.ts')).sort()
+    const files = readdirSync(OPS)
+      .filter(f => f.endsWith('.ts'))
+      .sort()
     const modules = await Promise.all(files.map(f => import(pathToFileURL(OPS + f).href)))
     const ops = modules.flatMap(m => [m.default].flat() as Op[])
     return new Map(ops.sort((a, b) => (a.name < b.name ? -1 : 1)).map(op => [op.name, op]))

@@ -2,7 +2,8 @@
 import type { DType, Json64, Real, Recipe, Shape, Tensor, TensorSpec } from './types.ts'
 
 export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1)
-export const toJson64 = (v: number): Json64 => (Number.isNaN(v) ? 'NaN' : v === Infinity ? 'Infinity' : v === -Infinity ? '-Infinity' : Object.is(v, -0) ? '-0' : v)
+export const toJson64 = (v: number): Json64 =>
+  Number.isNaN(v) ? 'NaN' : v === Infinity ? 'Infinity' : v === -Infinity ? '-Infinity' : Object.is(v, -0) ? '-0' : v
 export const fromJson64 = (v: Json64): number => (typeof v === 'number' ? v : Number(v))
 
 /** Row-major strides of a shape, in elements. */

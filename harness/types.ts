@@ -1,5 +1,7 @@
 /** The nouns. A case is data that anyone can paste; everything else is derived from it. Words: README.md. */
 
+import type { Machine } from './machine.ts'
+
 export const DTYPES = ['float32', 'float16', 'float64', 'int32', 'int64', 'uint8', 'int8', 'bool'] as const
 export type DType = (typeof DTYPES)[number]
 /** Row-major, outermost dimension first. */
@@ -85,8 +87,8 @@ export interface Arithmetic {
   flushesSubnormals: boolean
   /** NaN and infinities follow IEEE 754 (shader languages may assume that they do not occur). */
   nonFiniteDefined: boolean
-  /** Fast convolution algorithms that the runtime documents. */
-  fast?: readonly ('winograd' | 'fft')[]
+  /** Lower rungs of the ladder that the runtime documents for itself (`tf32`, `f32-fast`): naming one of them is no alarm. */
+  declares?: readonly string[]
 }
 /** Round to nearest; a quotient may be a product with the reciprocal (two roundings); elementary functions of common libm and vector libraries. */
 export const ieee32: Arithmetic = {
@@ -251,6 +253,13 @@ export interface Op<A extends Attributes = any> {
   /** Reads an ONNX node as a case: fills defaults of its opset, moves small constant inputs (pads, sizes, axes) into attributes. Absent: attributes as they are. */
   fromOnnx?: (node: GivenNode) => Drawn<A> | { declined: string }
   expect: (attributes: A, inputs: readonly (Real | null)[]) => readonly Expected[]
+  /**
+   * The same definition in the plainest order over a simulated arithmetic, for calibration: inputs read with `m.read`, every operation through `m`.
+   * Needed wherever `expect` uses the rules `dot` or `error`; exact operations and decisions are simulated by their reference.
+   */
+  simulate?: (attributes: A, inputs: readonly (Real | null)[], m: Machine) => readonly (Real | null)[]
+  /** Lies that only this operation can be told, for calibration: right outputs → wrong ones, or null where it would not show. */
+  lies?: Readonly<Record<string, (c: Case<A>, right: readonly (Real | null)[], inputs: readonly (Real | null)[]) => readonly (Real | null)[] | null>>
   onnx: (c: Case<A>) => readonly Lowering<OnnxForm>[]
   tfjs: (c: Case<A>) => readonly Lowering<TfjsForm>[]
 }
@@ -285,13 +294,15 @@ export interface Backend {
   cost?: number
   /** Two modes cannot be open at once: the worker closes one before it opens the next. */
   exclusiveModes?: boolean
+  /** After a kernel error later sessions fail too: what runs the backend is started again after every error. */
+  recycleOnError?: boolean
   /** The only place where a runtime is imported; runs in a process that may die. */
   open: (mode: string) => Promise<Opened>
 }
 
 /** What the host saw of one trial. */
 export type Outcome =
-  | { status: 'outputs'; outputs: readonly (Tensor | null)[]; checksum: number; ms: number; cpuMs?: number }
+  | { status: 'outputs'; outputs: readonly (Tensor | null)[]; checksum: number; ms: number; cpuMs?: number; log?: string }
   | { status: 'threw'; message: string; ms: number }
   | { status: 'died'; how: string; message: string }
   | { status: 'hung'; afterMs: number }
@@ -302,7 +313,18 @@ export type Outcome =
   | { status: 'not-run'; reason: string }
 
 export const FAILING = [
-  'wrong', 'precision', 'shape', 'dtype', 'non-finite', 'rejects-valid', 'accepts-invalid', 'crash', 'hang', 'device-lost', 'unstable', 'fallback',
+  'wrong',
+  'precision',
+  'shape',
+  'dtype',
+  'non-finite',
+  'rejects-valid',
+  'accepts-invalid',
+  'crash',
+  'hang',
+  'device-lost',
+  'unstable',
+  'fallback',
 ] as const
 export type Failing = (typeof FAILING)[number]
 export type Kind = Failing | 'agree' | 'gap' | 'convention' | 'trap' | 'not-compared' | 'not-run'
@@ -329,6 +351,18 @@ export interface Verdict {
   notCompared?: number
   element?: Element
   because?: string
+  /** What failing outputs look like: the parts of a fingerprint that depend on one trial alone. */
+  evidence?: Evidence
+}
+/** `space` etc. say where the differing elements lie; `hash` tells which backends return the same output. */
+export interface Evidence {
+  value: 'zero' | 'nan' | 'inf' | 'nan-lost' | 'constant' | 'ratio' | 'other' | 'few'
+  batch: string
+  channels: string
+  space: string
+  hash: string
+  differing: number
+  of: number
 }
 export type Role = 'plan' | 'confirm' | 'smallest' | 'probe'
 export interface Trial {

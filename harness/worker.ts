@@ -17,7 +17,10 @@ export class FellBack extends Error {
 }
 
 /** Outputs of an unexpected rank cannot be converted: they are judged as they are (`shape`). */
-function finish(convert: ((outputs: readonly any[]) => readonly (Tensor | null)[]) | undefined, raw: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
+function finish(
+  convert: ((outputs: readonly any[]) => readonly (Tensor | null)[]) | undefined,
+  raw: readonly (Tensor | null)[],
+): readonly (Tensor | null)[] {
   if (!convert) return raw
   try {
     return convert(raw)
@@ -60,9 +63,16 @@ export function worker(backend: Backend, ops: ReadonlyMap<string, Op>, now: () =
       const ms = now() - start
       if (error instanceof FellBack) return { status: 'fell-back', to: error.to }
       if (backend.deviceLost?.test(message)) return { status: 'device-lost', message }
-      if (/out of memory|bad_alloc|Array buffer allocation failed|Cannot enlarge memory|OutOfMemory/i.test(message)) return { status: 'out-of-memory', message }
+      if (/out of memory|bad_alloc|Array buffer allocation failed|Cannot enlarge memory|OutOfMemory/i.test(message))
+        return { status: 'out-of-memory', message }
       return { status: 'threw', message, ms }
     }
   }
-  return { open, run, close: async () => { for (const o of opened.values()) await (await o).close() } }
+  return {
+    open,
+    run,
+    close: async () => {
+      for (const o of opened.values()) await (await o).close()
+    },
+  }
 }

@@ -1,0 +1,30 @@
+/**
+ * ONNX Runtime Web on WebNN, device type `cpu`: in Chromium on Linux that is TFLite with XNNPACK in the GPU process, float32 on the CPU, hence IEEE
+ * arithmetic. (`gpu` and `npu` compute the same bits there; they prove no GPU.)
+ */
+import { openOrt } from '../dialects/onnx.ts'
+import { servedOrt } from '../hosts/page-runtimes.ts'
+import { type Backend, ieee32 } from '../types.ts'
+
+export default {
+  name: 'ortweb-webnn',
+  dialect: 'onnx',
+  host: 'page',
+  arithmetic: ieee32,
+  modes: ['all', 'disabled'],
+  needs: ['chromium'],
+  noKernel: /explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
+  deviceLost: /context (is |was )?lost/i,
+  cost: 10,
+  async open(mode) {
+    if (!('ml' in navigator)) throw new Error('this browser has no WebNN (navigator.ml)')
+    const ort = await servedOrt('ort.all.min.mjs')
+    const options = {
+      executionProviders: [{ name: 'webnn', deviceType: 'cpu' }],
+      graphOptimizationLevel: mode,
+      logSeverityLevel: 3,
+      extra: { session: { disable_cpu_ep_fallback: '1' } },
+    }
+    return openOrt(ort, options, { identity: { package: 'onnxruntime-web', version: ort.env.versions.web, device: 'cpu' } })
+  },
+} satisfies Backend

@@ -1,0 +1,37 @@
+/** TensorFlow.js on WebAssembly (XNNPACK) in a browser; only here does it run with threads (workers need a cross-origin isolated page). */
+import { openTfjs } from '../dialects/tfjs.ts'
+import { type Backend, ieee32 } from '../types.ts'
+
+export default {
+  name: 'tfjs-wasm@chromium',
+  dialect: 'tfjs',
+  host: 'page',
+  arithmetic: ieee32,
+  modes: ['simd', 'threads'],
+  exclusiveModes: true,
+  needs: ['chromium'],
+  noKernel: /Kernel '.*' not registered for backend/,
+  async open(mode) {
+    const tf = await import('@tensorflow/tfjs')
+    const wasm = await import('@tensorflow/tfjs-backend-wasm')
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', mode === 'threads')
+    wasm.setWasmPaths(new URL('/tfjs-wasm/', location.href).href)
+    wasm.setThreadsCount(2)
+    if (!(await tf.setBackend('wasm'))) throw new Error(`TensorFlow.js could not start WebAssembly with ${mode}`)
+    const opened = await openTfjs(tf, {
+      package: '@tensorflow/tfjs-backend-wasm',
+      version: wasm.version_wasm,
+      threads: String(wasm.getThreadsCount()),
+    })
+    return {
+      ...opened,
+      async close() {
+        await opened.close()
+        const { registryFactory } = tf.engine() as any
+        const factory = registryFactory['wasm'] // removed with the backend, and needed for the next mode
+        tf.removeBackend('wasm')
+        tf.registerBackend('wasm', factory.factory, factory.priority)
+      },
+    }
+  },
+} satisfies Backend

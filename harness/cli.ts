@@ -1,0 +1,85 @@
+/** The command line: one thin layer over harness/commands. Bad usage and our own errors are one sentence and exit code 2. */
+import { Command, CommanderError } from 'commander'
+import { UserError } from './errors.ts'
+import type { RunFlags } from './options.ts'
+import { VERSION } from './version.ts'
+
+const program = new Command('opcompat')
+  .description('Does an operation run on a backend of ONNX Runtime or TensorFlow.js, is it right, and if not, when exactly?')
+  .version(VERSION)
+  .showHelpAfterError(false)
+  .showSuggestionAfterError(true)
+  .exitOverride()
+  .configureOutput({ writeErr: text => process.stderr.write(text) })
+
+let code = 0
+const does = (work: () => Promise<number>) => async () => {
+  code = await work()
+}
+
+program
+  .command('run', { isDefault: true })
+  .description('generate cases, run them on every backend, judge, make failures small, write the reports (default)')
+  .option('--ops <names>', 'operations: names and globs, comma-separated (default: all)')
+  .option('--backends <names>', 'names, globs or groups: all, node, browser, ort, ortweb, tfjs, onnx, gpu; with --from also expected (default: all)')
+  .option('--cases <n>', 'cases per operation; alone: no time limit, the same journal every time (default 600)')
+  .option('--budget <time>', 'time limit such as 90s, 10m, 2h (default 3m)')
+  .option('--seed <n>', 'seed of the plan (default 1)')
+  .option('--out <dir>', 'folder of the run (default reports/runs/<date>-<n>)')
+  .option('--force', 'replace the run that --out holds')
+  .option('--shard <i/n>', 'only every n-th case, beginning with the i-th')
+  .option('--from <file>', 'run external cases from a JSON Lines file (may be gzipped) instead of generated ones')
+  .option('--shrink', 'with --from: make failing cases smaller, too')
+  .option('--config <file>', 'the same options as JSON (default: opcompat.config.json where it exists)')
+  .option('--list', 'list operations and backends, run nothing')
+  .option('--json', 'the summary as one JSON document on stdout')
+  .option('--no-color', 'no colour')
+  .action((flags: RunFlags) => does(async () => (await import('./commands/run.ts')).runCommand(flags))())
+
+program
+  .command('doctor')
+  .description('which backends run here, and what would enable the others')
+  .option('--backends <names>', 'names, globs or groups')
+  .option('--json', 'as JSON')
+  .action(flags => does(async () => (await import('./commands/doctor.ts')).doctorCommand(flags))())
+
+program
+  .command('replay <case>')
+  .description('one case again: an id that a report printed, a file, or JSON; exit code 1 if it still fails')
+  .option('--backends <names>', 'where to run it')
+  .option('--path <name>', 'only this path')
+  .option('--mode <name>', 'in this mode')
+  .option('--json', 'as JSON')
+  .action((what, flags) => does(async () => (await import('./commands/replay.ts')).replayCommand(what, flags))())
+
+program
+  .command('report <run>')
+  .description('write every report of a run folder again from its journal')
+  .option('--json', 'the summary as JSON')
+  .action((dir, flags) => does(async () => (await import('./commands/report.ts')).reportCommand(dir, !!flags.json))())
+
+program
+  .command('calibrate')
+  .description('the judge on trial: honest simulated backends raise no alarm, lying ones are caught')
+  .option('--cases <n>', 'cases per operation (default 2000)')
+  .option('--ops <names>', 'only these operations')
+  .option('--seed <n>', 'seed of the cases')
+  .option('--out <file>', 'where the figures go (default reports/calibration.json)')
+  .action(flags => does(async () => (await import('./commands/calibrate.ts')).calibrateCommand(flags))())
+
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  if (error instanceof CommanderError) code = error.exitCode === 0 ? 0 : 2
+  else if (error instanceof UserError) {
+    process.stderr.write(`opcompat: ${error.message}\n`)
+    code = 2
+  } else {
+    process.stderr.write(
+      `opcompat: an error of ours: ${(error as Error)?.message ?? error}\n  (OPCOMPAT_DEBUG=1 shows where; please report it with the command)\n`,
+    )
+    if (process.env.OPCOMPAT_DEBUG) process.stderr.write(`${(error as Error)?.stack}\n`)
+    code = 2
+  }
+}
+process.exitCode = code

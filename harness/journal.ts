@@ -1,0 +1,111 @@
+/** The journal: one line a trial, appended as it is judged; readable after a kill at any byte. Everything that is printed or drawn is computed from it. */
+import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs'
+import { fileError } from './errors.ts'
+import { compareEntries } from './order.ts'
+import type { Case, Json64, Role, Verdict } from './types.ts'
+
+export interface Entry {
+  schema: 1
+  role: Role
+  case: Case
+  backend: string
+  path: string
+  mode: string
+  verdict: Verdict
+  /** Why the path is not equivalent to the case (a difference is a `trap`). */
+  naive?: string
+  /** Order of the case in the plan, for plan lines. */
+  k?: number
+  /** The fingerprint that a follow-up line belongs to, and the trial it came from. */
+  fingerprint?: string
+  of?: string
+  /** Outputs of `smallest` and `probe` lines: values up to 4,096 elements, else a hash. */
+  output?: readonly { dtype: string; shape: readonly number[]; values?: readonly Json64[]; hash?: string }[]
+  expected?: readonly { dtype: string; shape: readonly number[]; values?: readonly Json64[]; hash?: string }[]
+  /** The batch's host died at this trial, which passed when it ran alone. */
+  spoiled?: string
+  runMs?: number
+}
+
+export interface Journal {
+  write(entry: Entry): void
+  /** Closes; after a clean end the lines stand in the order of the plan. */
+  close(sorted: boolean): void
+}
+
+export function openJournal(path: string): Journal {
+  let fd: number
+  try {
+    fd = openSync(path, 'a+')
+    cutTail(fd)
+  } catch (error) {
+    throw fileError('cannot write the journal', path, error)
+  }
+  return {
+    write(entry) {
+      const bytes = Buffer.from(`${JSON.stringify(entry)}\n`)
+      try {
+        for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+      } catch (error) {
+        throw fileError('cannot write the journal', path, error)
+      }
+    },
+    close(sorted) {
+      closeSync(fd)
+      if (sorted) sortJournal(path)
+    },
+  }
+}
+
+/** A line without its end is what a kill left: cut, so that the next line starts clean. */
+function cutTail(fd: number): void {
+  const { size } = fstatSync(fd)
+  const block = Buffer.alloc(65536)
+  for (let end = size; end > 0; ) {
+    const start = Math.max(0, end - block.length)
+    const n = readSync(fd, block, 0, end - start, start)
+    const at = block.subarray(0, n).lastIndexOf(10)
+    if (at >= 0) {
+      if (start + at + 1 < size) ftruncateSync(fd, start + at + 1)
+      return
+    }
+    end = start
+  }
+  if (size > 0) ftruncateSync(fd, 0)
+}
+
+function sortJournal(path: string): void {
+  const { entries } = readJournal(path)
+  const lines = entries.sort(compareEntries).map(e => JSON.stringify(e))
+  try {
+    writeFileSync(`${path}.sorting`, lines.length ? `${lines.join('\n')}\n` : '')
+    renameSync(`${path}.sorting`, path)
+  } catch (error) {
+    throw fileError('cannot sort the journal (it is complete, in the order of arrival)', path, error)
+  }
+}
+
+/** All whole lines; a line that is no entry is named with its number and left out, the rest is used. */
+export function readJournal(path: string): { entries: Entry[]; corrupt: number[] } {
+  if (!existsSync(path)) throw fileError('no journal', path, { code: 'ENOENT' })
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw fileError('cannot read the journal', path, error)
+  }
+  const lines = text.split('\n')
+  lines.pop() // after the last newline: nothing, or what a kill left of a line
+  const entries: Entry[] = []
+  const corrupt: number[] = []
+  lines.forEach((line, i) => {
+    try {
+      const e = JSON.parse(line) as Entry
+      if (e.schema !== 1 || !e.case?.id || !e.verdict?.kind || !e.backend) throw new Error('not an entry')
+      entries.push(e)
+    } catch {
+      corrupt.push(i + 1)
+    }
+  })
+  return { entries, corrupt }
+}

@@ -1,0 +1,218 @@
+/** The straight line: plan → hosts → judge → journal, then the one loop (follow.ts): a failing case through the shrinker and back to a host. */
+import { availableParallelism } from 'node:os'
+import type { Host, Job } from './hosts/host.ts'
+import type { Entry, Journal } from './journal.ts'
+import { benchOf, judge, type Reference, reference } from './judge.ts'
+import type { Planned, Way } from './plan.ts'
+import { waysOf } from './plan.ts'
+import type { Backend, Case, Outcome, Verdict } from './types.ts'
+
+export interface BackendStatus {
+  name: string
+  status: 'ran' | 'partial' | 'not-run'
+  reason?: string
+  enable?: string
+  identity: Readonly<Record<string, string>>
+  /** Cases of the plan that this backend has passed. */
+  cases: number
+  elapsedMs: number
+  deaths: number
+}
+export interface Progress {
+  backend: string
+  state: 'waiting' | 'starting' | 'running' | 'done' | 'not-run'
+  cases: number
+  of: number
+  trials: number
+  findings: number
+  elapsedMs: number
+}
+export interface RunOptions {
+  seed: number
+  /** Case number s of the run's sequence, or null after the last. */
+  sequence: (s: number) => Planned | null
+  /** Length of the sequence; Infinity under a budget alone. */
+  length: number
+  /** External cases: every path, in the first mode. */
+  everyPath: boolean
+  journal: Journal
+  hosts: readonly Host[]
+  /** Milliseconds since the epoch after which no batch is begun; Infinity: none. */
+  until: number
+  stopped: () => boolean
+  progress?: (p: Progress) => void
+  /** Published outputs, judged like one more backend. */
+}
+
+/** At most as many hosts work at once as there are cores; the rest waits its turn, so that slow and fast backends share the time. */
+export function slots(n: number) {
+  let free = n
+  const queue: (() => void)[] = []
+  return async <T>(work: () => Promise<T>): Promise<T> => {
+    if (free > 0) free--
+    else await new Promise<void>(go => queue.push(go))
+    try {
+      return await work()
+    } finally {
+      const next = queue.shift()
+      if (next) next()
+      else free++
+    }
+  }
+}
+
+/** References are shared by all backends; those of cases that everybody has passed are dropped first. */
+export function referenceCache(limit = 400) {
+  const cache = new Map<string, Reference>()
+  return (p: Planned): Reference => {
+    const known = cache.get(p.case.id)
+    if (known) return known
+    if ('declined' in p.canonical) throw new Error('a declined case has no reference')
+    const fresh = reference(p.op, p.canonical)
+    cache.set(p.case.id, fresh)
+    if (cache.size > limit) cache.delete(cache.keys().next().value!)
+    return fresh
+  }
+}
+
+interface Planned1 {
+  planned: Planned
+  way: Way
+}
+const TARGET_MS = 400
+const MAX_BATCH = 32
+/** After this many hangs of one path of an operation on one backend its further trials are not run, and say so. */
+const HANGS = 3
+
+export async function runPlan(o: RunOptions): Promise<BackendStatus[]> {
+  const turn = slots(Math.max(1, Math.min(availableParallelism(), 4)))
+  const refs = referenceCache()
+  return Promise.all(o.hosts.map(host => walk(host, o, turn, refs)))
+}
+
+async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, refs: ReturnType<typeof referenceCache>): Promise<BackendStatus> {
+  const { backend } = host
+  const status: BackendStatus = { name: backend.name, status: 'ran', identity: {}, cases: 0, elapsedMs: 0, deaths: 0 }
+  const p: Progress = { backend: backend.name, state: 'waiting', cases: 0, of: o.length, trials: 0, findings: 0, elapsedMs: 0 }
+  const show = (state: Progress['state']) => o.progress?.({ ...p, state, elapsedMs: status.elapsedMs, cases: status.cases })
+  show('waiting')
+  const began = await turn(async () => {
+    if (o.stopped()) return { notRun: 'the run was stopped before its turn' }
+    show('starting')
+    return host.start()
+  })
+  if ('notRun' in began) {
+    show('not-run')
+    return { ...status, status: 'not-run', reason: began.notRun, ...('enable' in began && began.enable ? { enable: began.enable } : {}) }
+  }
+  status.identity = began.identity
+  const hangs = new Map<string, number>()
+  let perTrial = 20 * (backend.cost ?? 1)
+  let gaveUp = 0
+  for (let s = 0; s < o.length && !o.stopped() && Date.now() < o.until; ) {
+    // As many cases as fill a batch at the speed seen so far.
+    const jobs: Planned1[] = []
+    const room = Math.max(1, Math.min(MAX_BATCH, Math.floor(TARGET_MS / perTrial)))
+    let end = s
+    while (end < o.length && jobs.length < room) {
+      const planned = o.sequence(end)
+      if (!planned) break
+      end++
+      const ways = waysOf(planned.case, backend, planned.offered(backend.dialect), o.seed, planned.k, o.everyPath)
+      if ('declined' in ways)
+        o.journal.write(
+          line(
+            planned,
+            backend.name,
+            { path: '', mode: backend.modes[0]! },
+            { kind: 'gap', rung: null, worst: null, ambiguous: 0, because: ways.declined },
+          ),
+        )
+      else for (const way of ways.trials) jobs.push({ planned, way })
+    }
+    if (end === s) break
+    // trials of one mode stand together, so that modes are changed rarely
+    jobs.sort((a, b) => (a.way.mode < b.way.mode ? -1 : a.way.mode > b.way.mode ? 1 : 0))
+    const runnable = jobs.filter(({ planned, way }) => {
+      if ((hangs.get(`${planned.op.name} ${way.path}`) ?? 0) < HANGS) return true
+      o.journal.write(
+        line(planned, backend.name, way, {
+          kind: 'not-run',
+          rung: null,
+          worst: null,
+          ambiguous: 0,
+          because: `this path hung in ${HANGS} cases before`,
+        }),
+      )
+      return false
+    })
+    await turn(async () => {
+      const start = Date.now()
+      const retry: number[] = []
+      const record = (i: number, outcome: Outcome, spoiled?: string) => {
+        const { planned, way } = runnable[i]!
+        const verdict = judgeTrial(planned, refs, outcome, backend, way)
+        if (outcome.status === 'hung') hangs.set(`${planned.op.name} ${way.path}`, (hangs.get(`${planned.op.name} ${way.path}`) ?? 0) + 1)
+        o.journal.write({
+          ...line(planned, backend.name, way, verdict),
+          ...(spoiled ? { spoiled } : {}),
+          ...(outcome.status === 'outputs' || outcome.status === 'threw' ? { runMs: Math.round(outcome.ms * 1000) / 1000 } : {}),
+        })
+        if (verdict.kind !== 'not-run') p.trials++
+        if (!['agree', 'gap', 'not-run', 'not-compared', 'convention', 'trap'].includes(verdict.kind)) p.findings++
+        gaveUp = outcome.status === 'not-run' ? gaveUp + 1 : 0
+      }
+      await host.run(runnable.map(job), deadline(backend), (i, outcome) => {
+        // a death or hang is tried once more alone: memory spoiled by an earlier case is not this op's defect
+        if (outcome.status === 'died' || outcome.status === 'hung' || outcome.status === 'device-lost' || outcome.status === 'out-of-memory') {
+          status.deaths++
+          retry.push(i)
+        } else record(i, outcome)
+      })
+      for (const i of retry) {
+        await host.restart()
+        await host.run([job(runnable[i]!)], deadline(backend), (_, outcome) =>
+          record(
+            i,
+            outcome,
+            outcome.status === 'outputs' || outcome.status === 'threw' ? 'the host died at this trial after others; alone it ran' : undefined,
+          ),
+        )
+      }
+      if (retry.length) await host.restart()
+      const spent = Date.now() - start
+      status.elapsedMs += spent
+      if (runnable.length && !retry.length) perTrial = 0.5 * perTrial + 0.5 * Math.max(0.2, spent / runnable.length)
+    })
+    s = end
+    status.cases = end
+    show('running')
+    if (gaveUp >= 3 * MAX_BATCH) {
+      show('done')
+      return { ...status, status: 'partial', reason: 'the host could not be started again' }
+    }
+  }
+  show('done')
+  return status
+}
+
+export const deadline = (b: Backend): number => (b.host === 'page' || (b.cost ?? 1) > 5 ? 20_000 : 8_000)
+const job = ({ planned, way }: Planned1): Job => ({ case: planned.case, path: way.path, mode: way.mode })
+
+function judgeTrial(planned: Planned, refs: (p: Planned) => Reference, outcome: Outcome, backend: Backend, way: Way): Verdict {
+  return judge(planned.canonical as Case, refs(planned), outcome, benchOf(backend), !!way.naive)
+}
+
+export function line(planned: Planned, backend: string, way: Way, verdict: Verdict): Entry {
+  return {
+    schema: 1,
+    role: 'plan',
+    case: planned.case,
+    backend,
+    path: way.path,
+    mode: way.mode,
+    k: planned.k,
+    verdict,
+    ...(way.naive ? { naive: way.naive } : {}),
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * Windows over space: what convolution and the pools share. Images are N, C, spatial (1 to 3 axes); geometry after ONNX Conv-11, MaxPool-12, AveragePool-19:
+ * output o of an axis reads positions o·stride − before + k·dilation, k = 0 … kernel − 1.
+ */
+import {
+  autoPads,
+  axes,
+  effective,
+  int,
+  permute,
+  pick,
+  reshape,
+  type Shape,
+  type Tensor,
+  type TfjsForm,
+  toLast,
+  toSecond,
+  type Window,
+} from './op.ts'
+
+export type WindowAttributes = Window & { auto_pad: string }
+
+// ── Geometry ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Pads as numbers. Where the total of SAME_* is negative (stride > kernel) nothing is padded: pads are numbers of pixels added, "greater than or equal to 0",
+ * and without any the output has the wanted ⌈in/s⌉ pixels: (⌈in/s⌉ − 1)·s < in − eff and in − eff < ⌈in/s⌉·s, so ⌊(in − eff)/s⌋ + 1 = ⌈in/s⌉. TensorFlow says the same.
+ */
+export const padsOf = (a: WindowAttributes, sizes: Shape): number[] => autoPads(a.auto_pad, sizes, a, a.pads).pads
+
+/** One spatial axis as the references walk it. */
+export interface Axis {
+  size: number
+  out: number
+  kernel: number
+  stride: number
+  dilation: number
+  before: number
+  after: number
+}
+const still: Axis = { size: 1, out: 1, kernel: 1, stride: 1, dilation: 1, before: 0, after: 0 }
+/** Three axes; those that a 1-D or 2-D image lacks come first and hold still. */
+export function axesOf(a: Window, pads: readonly number[], sizes: Shape, counts: readonly number[]): [Axis, Axis, Axis] {
+  const own = sizes.map((size, i) => ({
+    size,
+    out: counts[i]!,
+    kernel: a.kernel_shape[i]!,
+    stride: a.strides[i]!,
+    dilation: a.dilations[i]!,
+    before: pads[i]!,
+    after: pads[i + sizes.length]!,
+  }))
+  return [still, still, still, ...own].slice(-3) as [Axis, Axis, Axis]
+}
+/** Kernel positions [first, end) of output o that lie on the image. */
+export const firstTap = (x: Axis, o: number): number => Math.max(0, Math.ceil((x.before - o * x.stride) / x.dilation))
+export const endTap = (x: Axis, o: number): number => Math.min(x.kernel, Math.ceil((x.size + x.before - o * x.stride) / x.dilation))
+
+// ── Drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Sizes around the tiles of vectorised kernels (4, 8, 16, 32), and channel counts likewise. */
+export const SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 33] as const
+export const CHANNELS = [1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 33] as const
+const AUTO = ['NOTSET', 'NOTSET', 'NOTSET', 'VALID', 'SAME_UPPER', 'SAME_LOWER'] as const
+
+export const windowFields = {
+  rank: int(0, 4), // spatial axes: 1, 2, 2, 2, 3
+  batch: int(0, 15), // 1 mostly, up to 3; the last one is an empty batch
+  /** 0: small in every way; 1: many channels; 2: large images. Never both: a trial stays below a millisecond. */
+  spread: int(0, 2),
+  size: axes(0, SIZES.length - 1),
+  kernel: axes(1, 5),
+  strides: axes(1, 4),
+  dilations: axes(1, 3),
+  begin: axes(0, 4),
+  end: axes(0, 4),
+  auto: int(0, AUTO.length - 1),
+}
+type RawWindow = { [K in keyof typeof windowFields]: (typeof windowFields)[K] extends { kind: 'int' } ? number : number[] }
+
+export const rankOf = (raw: number): number => pick([1, 2, 2, 2, 3], raw)
+export const batchOf = (raw: number): number => (raw === 15 ? 0 : raw > 12 ? 3 : raw > 8 ? 2 : 1)
+export const channelsOf = (raw: { rank: number; spread: number }, index: number): number =>
+  Math.min(pick(CHANNELS, index), raw.spread === 1 ? (rankOf(raw.rank) === 3 ? 17 : 33) : 4)
+
+/** Attributes and spatial sizes of a draw; the image grows until it holds a window. `dilated: false` keeps to what every pool has. `limit` bounds a pad by its kernel. */
+export function drawWindow(raw: RawWindow, dilated: boolean, limit: (kernel: number) => number): { window: WindowAttributes; sizes: number[] } {
+  const rank = rankOf(raw.rank)
+  const first = <T>(v: readonly T[]) => v.slice(0, rank)
+  const largest = raw.spread === 2 ? ([33, 17, 9] as const)[rank - 1]! : raw.spread === 1 ? [17, 5, 3][rank - 1]! : 9
+  const auto_pad = pick(AUTO, raw.auto)
+  const kernel_shape = first(raw.kernel).map(k => Math.min(k, rank === 3 ? 3 : 5))
+  const dilations = dilated ? first(raw.dilations) : first([1, 1, 1])
+  const pads = [...first(raw.begin), ...first(raw.end)].map((p, i) => (auto_pad === 'NOTSET' ? Math.min(p, limit(kernel_shape[i % rank]!)) : 0))
+  const sizes = first(raw.size).map((index, i) => {
+    const least = auto_pad.startsWith('SAME') ? 1 : effective(kernel_shape[i]!, dilations[i]!) - pads[i]! - pads[i + rank]!
+    // the last axis is the one that kernels vectorise
+    return Math.max(1, least, Math.min(pick(SIZES, index), i === rank - 1 && rank > 1 ? largest * 2 - 1 : largest))
+  })
+  return { window: { kernel_shape, strides: first(raw.strides), pads, dilations, auto_pad }, sizes }
+}
+
+// ── TF.js forms ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A 1-D signal is said as an image of height 1: leading entries for the axes that it lacks. */
+export const lift = (v: readonly number[], fill: number): number[] => (v.length === 1 ? [fill, ...v] : [...v])
+/** [[0,0],[top,bottom],[left,right],[0,0]] of pads (all begins, then all ends), for every rank; the form that tf.pad and TF.js's explicit padding share. */
+export function padRows(pads: readonly number[], layout: 'NHWC' | 'NCHW' = 'NHWC'): [number, number][] {
+  const rank = pads.length / 2
+  const rows = Array.from({ length: rank }, (_, i): [number, number] => [pads[i]!, pads[i + rank]!])
+  return layout === 'NHWC' ? [[0, 0], ...rows, [0, 0]] : [[0, 0], [0, 0], ...rows]
+}
+export const liftPads = (pads: readonly number[]): number[] => (pads.length === 2 ? [0, pads[0]!, 0, pads[1]!] : [...pads])
+
+/** What TF.js's pad words mean here: are these pads those of 'valid', of 'same', or one number on all sides? */
+export function padWords(a: Window, pads: readonly number[], sizes: Shape): { valid: boolean; same: boolean; number: number | null } {
+  const upper = autoPads('SAME_UPPER', sizes, a, pads).pads
+  return {
+    valid: pads.every(p => p === 0),
+    same: pads.every((p, i) => p === upper[i]),
+    number: pads.every(p => p === pads[0]) ? pads[0]! : null,
+  }
+}
+
+/** Host-side conversions around a call that wants N, spatial, C: input 0 and the first output are converted, a signal becomes an image where `lifted`. */
+export function imageLast(
+  rank: number,
+  lifted: boolean,
+  call: (tf: any, t: readonly any[]) => any,
+  others?: (t: Tensor, i: number) => Tensor,
+): TfjsForm {
+  const height = lifted && rank === 3
+  const image = (x: Tensor) => (height ? reshape(x, [x.shape[0]!, x.shape[1]!, 1, x.shape[2]!]) : x)
+  return {
+    prepare: t => t.map((x, i) => (x === null ? null : i > 0 ? (others?.(x, i) ?? x) : permute(image(x), toLast(image(x).shape.length)))),
+    call: (tf, t) => [call(tf, t)],
+    finish: ([y]) => [signal(permute(y!, toSecond(y!.shape.length)), height)],
+  }
+}
+/** The same for a call that takes N, C, spatial. */
+export function imageFirst(rank: number, call: (tf: any, t: readonly any[]) => any, others?: (t: Tensor, i: number) => Tensor): TfjsForm {
+  const height = rank === 3
+  return {
+    prepare: t =>
+      t.map((x, i) => (x === null ? null : i > 0 ? (others?.(x, i) ?? x) : height ? reshape(x, [x.shape[0]!, x.shape[1]!, 1, x.shape[2]!]) : x)),
+    call: (tf, t) => [call(tf, t)],
+    finish: ([y]) => [signal(y!, height)],
+  }
+}
+const signal = (y: Tensor, height: boolean): Tensor => (height ? reshape(y, [y.shape[0]!, y.shape[1]!, y.shape[3]!]) : y)

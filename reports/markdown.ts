@@ -1,0 +1,96 @@
+/** report.md: the matrix, what did not run, and every defect with its smallest case and replay command. */
+import { rank } from '../harness/backends.ts'
+import { type Cell, failures, type Mark, markOf } from '../harness/summary.ts'
+import { bySeverity } from '../harness/terminal.ts'
+import type { Defect } from '../harness/triage.ts'
+import type { Reported } from './write.ts'
+
+const WORDS: Record<Mark, string> = { right: '✓', imprecise: '◐', wrong: '●', crashes: '✱', refuses: '△', gap: '–', 'not-run': '·' }
+const cell = (s: string) => s.replace(/\|/g, '\\|').replace(/\n/g, ' ')
+const code = (s: string) => `\`${s.replace(/`/g, 'ʼ')}\``
+
+export function markdown({ run, summary, defects }: Reported): string {
+  const out: string[] = []
+  const cells = new Map(summary.cells.map(c => [`${c.op} ${c.backend}`, c]))
+  const names = summary.backends.map(b => b.name).sort((a, b) => rank(a) - rank(b))
+  const ran = summary.backends.filter(b => b.status !== 'not-run')
+  const trials = summary.backends.reduce((n, b) => n + b.trials, 0)
+  out.push(`# opcompat ${run.version}: ${run.name}`, '')
+  out.push(
+    `Seed ${run.seed}, ${run.ops.length || 'external'} operations, ${ran.length} of ${summary.backends.length} backends, ${trials.toLocaleString('en')} trials; ${summary.ended === 'clean' ? 'ended as planned' : summary.ended === 'interrupted' ? '**interrupted**' : '**killed: rebuilt from the journal**'}.`,
+    '',
+  )
+  if (summary.corruptLines.length) out.push(`Journal lines that could not be read: ${summary.corruptLines.join(', ')}.`, '')
+  out.push('✓ right · ◐ less precise · ● wrong · ✱ crashes · △ refuses · – cannot be said · · not run. Numbers: causes.', '')
+  out.push(`| operation | ${names.join(' | ')} |`, `|---|${names.map(() => '---').join('|')}|`)
+  for (const op of [...new Set(summary.cells.map(c => c.op))])
+    out.push(
+      `| ${op} | ${names
+        .map(b => {
+          const n = defects.filter(d => d.op === op && d.backends.includes(b)).length
+          return `${WORDS[markOf(cells.get(`${op} ${b}`))]}${n ? ` ${n}` : ''}`
+        })
+        .join(' | ')} |`,
+    )
+  out.push('', '## Backends', '', '| backend | status | cases | trials | runtime |', '|---|---|---|---|---|')
+  for (const b of summary.backends)
+    out.push(
+      `| ${b.name} | ${b.status}${b.reason ? `: ${cell(b.reason)}` : ''}${b.enable ? ` (${code(b.enable)})` : ''} | ${b.cases} | ${b.trials} | ${cell(
+        Object.entries(b.identity)
+          .map(([k, v]) => `${k} ${v}`)
+          .join(', '),
+      )} |`,
+    )
+  out.push(
+    '',
+    '## What was compared',
+    '',
+    '| operation | backend | trials | agree | failing | convention | trap | gap | not compared | not run | worst error/bound |',
+    '|---|---|---|---|---|---|---|---|---|---|---|',
+  )
+  for (const c of summary.cells) out.push(`| ${row(c).join(' | ')} |`)
+  out.push('', `## Defects (${defects.length})`, '')
+  for (const d of [...defects].sort(bySeverity)) out.push(...defect(d))
+  return `${out.join('\n')}\n`
+}
+
+function row(c: Cell): (string | number)[] {
+  return [
+    c.op,
+    c.backend,
+    c.trials,
+    c.agree,
+    failures(c),
+    c.findings.convention ?? 0,
+    c.findings.trap ?? 0,
+    c.findings.gap ?? 0,
+    c.notCompared,
+    c.notRun,
+    c.worst === null ? '' : c.worst.toFixed(2),
+  ]
+}
+
+const list = (t: NonNullable<Defect['observed']>[number] | undefined) => {
+  if (!t) return 'nothing'
+  const v = t.values
+    ? t.values.length > 24
+      ? `${t.values.slice(0, 24).join(' ')} … (${t.values.length} values)`
+      : t.values.join(' ')
+    : `hash ${t.hash}`
+  return `${t.dtype} [${t.shape}] ${v}`
+}
+function defect(d: Defect): string[] {
+  const e = d.element
+  return [
+    `### ${d.id} · ${d.op} ${d.kind} on ${d.backends.join(', ')}`,
+    '',
+    `${d.status}; ${d.hits} trial${d.hits === 1 ? '' : 's'}; paths ${d.paths.join(', ')}; modes ${d.modes.join(', ')}. ${cell(d.because)}`,
+    '',
+    `Smallest case${d.shrunk ? '' : ' (not made smaller)'}: ${code(d.rule.text)}`,
+    '',
+    ...(d.observed?.length ? [`Expected ${code(list(d.expected?.[e?.output ?? 0]))}, observed ${code(list(d.observed[e?.output ?? 0]))}.`, ''] : []),
+    ...(e ? [`First wrong element [${e.index}]: expected ${e.expected}, observed ${e.observed}, allowed error ${e.allowed ?? 0}.`, ''] : []),
+    code(d.replay),
+    '',
+  ]
+}

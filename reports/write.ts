@@ -1,0 +1,43 @@
+/** Every report of a run, rebuilt from its folder: the journal and run.json go in, catalogue, summary and pages come out. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileError, UserError } from '../harness/errors.ts'
+import { readJournal } from '../harness/journal.ts'
+import { replayToken } from '../harness/replay-token.ts'
+import { type RunFile, type Summary, summarise } from '../harness/summary.ts'
+import { type Defect, defects as findDefects } from '../harness/triage.ts'
+import { markdown } from './markdown.ts'
+
+export interface Reported {
+  run: RunFile
+  summary: Summary
+  defects: Defect[]
+}
+
+export function readRun(dir: string): RunFile {
+  const path = join(dir, 'run.json')
+  if (!existsSync(path)) throw new UserError(`${dir} holds no run (no run.json); give the folder that a run wrote`)
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as RunFile
+  } catch (error) {
+    throw fileError('cannot read', path, error)
+  }
+}
+
+export async function writeReports(dir: string): Promise<Reported> {
+  const run = readRun(dir)
+  const { entries, corrupt } = readJournal(join(dir, 'journal.jsonl'))
+  const defects = findDefects(entries, (c, way) => `npm run compat -- replay ${replayToken(c, way)}`)
+  const summary = summarise(run, entries, defects, corrupt)
+  const write = (name: string, text: string) => {
+    try {
+      writeFileSync(join(dir, name), text)
+    } catch (error) {
+      throw fileError('cannot write', join(dir, name), error)
+    }
+  }
+  write('catalogue.json', `${JSON.stringify({ schema: 1, run: run.name, plan: run.plan, defects }, null, 1)}\n`)
+  write('summary.json', `${JSON.stringify(summary, null, 1)}\n`)
+  write('report.md', markdown({ run, summary, defects }))
+  return { run, summary, defects }
+}
