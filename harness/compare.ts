@@ -251,7 +251,7 @@ function* lower(e: Plain, y: Real, ref: Reference, j: number, a: Arithmetic, ski
   for (const precision of ['tf32', 'tf32-rz', 'f16', 'bf16']) {
     const r = ref.rounded(precision)[j]
     if (!r || r.rule === 'either' || r.rule === 'decisions' || r.value.length !== e.value.length) continue
-    const t = tally(r.value, allowedOf(r, { ...a, u: 2 * a.u }, false), y.data, skip, a.flushesSubnormals)
+    const t = tally(r.value, allowedOf(r, { ...a, u: 2 * a.u }, ref.integral), y.data, skip, a.flushesSubnormals)
     if (t.bad >= 0 && r.rule === 'dot' && meanTerms(r.terms) > 256 && rms(y.data, r.value) < rms(y.data, e.value) / 8) t.bad = -1
     yield [precision.replace('-rz', ''), t]
   }
@@ -262,6 +262,7 @@ function* lower(e: Plain, y: Real, ref: Reference, j: number, a: Arithmetic, ski
   const allowed = e.value.map((_, i) => {
     const k = e.terms[i]!
     const b = e.magnitude[i]!
+    if (ref.integral && !e.also && b <= 2 ** 11) return 0 // integers up to 2¹¹ are exact in half precision, too
     return (1 + k * 2 ** -11) * b < 65504
       ? ((1 + 2 ** -11) ** 2 * (1 + k * 2 ** -11) - 1) * b + (a.flushesSubnormals ? 2 ** -14 : 2 ** -25) * (sum * k + k)
       : NaN

@@ -305,7 +305,7 @@ export type Outcome =
   | { status: 'outputs'; outputs: readonly (Tensor | null)[]; checksum: number; ms: number; cpuMs?: number; log?: string }
   | { status: 'threw'; message: string; ms: number }
   | { status: 'died'; how: string; message: string }
-  | { status: 'hung'; afterMs: number }
+  | { status: 'hung'; afterMs: number; message?: string } // `message`: what was printed meanwhile
   | { status: 'device-lost'; message: string }
   | { status: 'out-of-memory'; message: string }
   | { status: 'fell-back'; to: string }

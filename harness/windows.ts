@@ -6,11 +6,14 @@ import {
   autoPads,
   axes,
   effective,
+  gamma,
   int,
   permute,
   pick,
+  type Real,
   reshape,
   type Shape,
+  sizeOf,
   type Tensor,
   type TfjsForm,
   toLast,
@@ -18,7 +21,13 @@ import {
   type Window,
 } from './op.ts'
 
-export type WindowAttributes = Window & { auto_pad: string }
+export type WindowAttributes = {
+  kernel_shape: readonly number[]
+  strides: readonly number[]
+  pads: readonly number[]
+  dilations: readonly number[]
+  auto_pad: string
+}
 
 // ── Geometry ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -98,6 +107,47 @@ export function drawWindow(raw: RawWindow, dilated: boolean, limit: (kernel: num
     return Math.max(1, least, Math.min(pick(SIZES, index), i === rank - 1 && rank > 1 ? largest * 2 - 1 : largest))
   })
   return { window: { kernel_shape, strides: first(raw.strides), pads, dilations, auto_pad }, sizes }
+}
+
+// ── Bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** |v| where it is subnormal in the dtype (flushed inputs lose it), and |v| elsewhere; null where nothing is subnormal. */
+export function subnormals(t: Real): { small: Float64Array; rest: Float64Array } | null {
+  const least = t.dtype === 'float16' ? 2 ** -14 : 2 ** -126
+  if (!t.data.some(v => v !== 0 && Math.abs(v) < least)) return null
+  return { small: t.data.map(v => (Math.abs(v) < least ? Math.abs(v) : 0)), rest: t.data.map(v => (Math.abs(v) < least ? 0 : Math.abs(v))) }
+}
+/**
+ * What Winograd F(6, 3) (stride 1, 3 × 3; Barabasz et al., TOMS 2020) and FFT (stride 1; Higham 2002, Theorem 24.2) may err, the larger of the two:
+ * γ(34 + C)·1565·Σ_c ‖w_mc‖₁·max|x_c| and u·(21·log₂(4N) + 3 + C)·Σ_c ‖x_c‖₂·‖w_mc‖₂. One value for a plane of the output.
+ */
+export function fastBound(x: Real, w: Real, group: number, pixels: number): Float64Array {
+  const [batch, channels] = x.shape as [number, number]
+  const [filters, depth] = w.shape as [number, number]
+  const norms = (t: Real, count: number) =>
+    Array.from({ length: count }, (_, i) => {
+      const part = t.data.subarray((i * t.data.length) / count, ((i + 1) * t.data.length) / count)
+      return part.reduce((a, v) => ({ one: a.one + Math.abs(v), two: a.two + v * v, max: Math.max(a.max, Math.abs(v)) }), { one: 0, two: 0, max: 0 })
+    })
+  const [xs, ws] = [norms(x, batch * channels), norms(w, filters * depth)]
+  const fft = 2 ** -24 * (21 * Math.log2(4 * sizeOf(x.shape.slice(2)) + 4) + 3 + depth)
+  const out = new Float64Array(batch * filters * pixels)
+  for (let n = 0; n < batch; n++)
+    for (let m = 0; m < filters; m++) {
+      let [winograd, spectrum] = [0, 0]
+      for (let c = 0; c < depth; c++) {
+        const [a, b] = [xs[n * channels + Math.floor((m * group) / filters) * depth + c]!, ws[m * depth + c]!]
+        winograd += b.one * a.max
+        spectrum += Math.sqrt(a.two * b.two)
+      }
+      const possible = w.shape.length === 4 && w.shape[2] === 3 && w.shape[3] === 3
+      out.fill(
+        Math.max(possible ? gamma(34 + depth, 2 ** -24) * 1565 * winograd : 0, fft * spectrum),
+        (n * filters + m) * pixels,
+        (n * filters + m + 1) * pixels,
+      )
+    }
+  return out
 }
 
 // ── TF.js forms ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -50,11 +50,12 @@ export async function pageServer(
     }
     const [, folder = '', name = ''] = /^\/([\w-]+)\/([\w.-]+)$/.exec(path) ?? []
     const file = folders[folder] && join(folders[folder], name)
-    if (!file || !existsSync(file)) {
+    const type = TYPES[extname(name)]
+    if (!file || !type || !existsSync(file)) {
       response.writeHead(404, ISOLATED).end()
       return
     }
-    response.writeHead(200, { ...ISOLATED, 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' })
+    response.writeHead(200, { ...ISOLATED, 'Content-Type': type })
     createReadStream(file).pipe(response)
   }
   const server = createServer((request, response) => answer(new URL(request.url ?? '/', 'http://page').pathname, response))

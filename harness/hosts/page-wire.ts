@@ -18,6 +18,9 @@ export type FromPage = { epoch: number; job: number; phase: number } | { epoch: 
 export type ToWorker = { jobs: readonly { n: number; job: Job }[] }
 /** Worker → parent. */
 export type FromWorker =
+  | { kind: 'connected' }
+  /** A promise that nobody waits for was rejected: the runtime may wait for ever. */
+  | { kind: 'stray'; reason: string }
   | { kind: 'ready'; identity: Readonly<Record<string, string>> }
   | { kind: 'unable'; reason: string }
   | { kind: 'outcome'; n: number; outcome: Outcome }

@@ -7,9 +7,11 @@ import { messageOf, worker } from '../worker.ts'
 import { type FromWorker, NOTE, PHASE, pack, type ToWorker } from './page-wire.ts'
 
 const LOG_CHARACTERS = 2000
+const LOG_LINES = 50
 
 /** Errors that runtimes and the GPU only print: shader and validation errors never become exceptions, the output is zeros. */
 const printed: string[] = []
+const print = (line: string) => printed.length < LOG_LINES && printed.push(line)
 /** Why a device is gone. Runtimes go on without one, with zeros or stale values. */
 let lost: string | undefined
 const contexts: WebGL2RenderingContext[] = []
@@ -18,7 +20,7 @@ const contexts: WebGL2RenderingContext[] = []
 function listen(): void {
   const { error } = console
   console.error = (...parts: unknown[]) => {
-    printed.push(parts.map(messageOf).join(' '))
+    print(parts.map(messageOf).join(' '))
     error.apply(console, parts)
   }
   const canvas = OffscreenCanvas.prototype
@@ -33,7 +35,7 @@ function listen(): void {
   const request = adapter.requestDevice
   adapter.requestDevice = async function (this: GPUAdapter, descriptor?: GPUDeviceDescriptor) {
     const device = await request.call(this, descriptor)
-    device.addEventListener('uncapturederror', event => printed.push(event.error.message))
+    device.addEventListener('uncapturederror', event => print(event.error.message))
     device.lost.then(info => {
       if (info.reason !== 'destroyed') lost = `the WebGPU device is lost: ${info.message}`
     })
@@ -65,6 +67,8 @@ export async function serve(backend: Backend, operations: readonly Op[]): Promis
   await new Promise(resolve => {
     socket.onopen = resolve
   })
+  send({ kind: 'connected' })
+  globalThis.addEventListener('unhandledrejection', event => send({ kind: 'stray', reason: messageOf(event.reason) }))
   const runtime = worker(backend, new Map(operations.map(op => [op.name, op])))
   const opened = async (mode: string): Promise<Outcome | null> => {
     try {

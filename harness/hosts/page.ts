@@ -3,7 +3,7 @@
  * process that died (after which TF.js webgl goes on with wrong numbers), cost the browser. The deadline is here.
  */
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Backend, Outcome } from '../types.ts'
 import { openPage, type Running, residentBytes, startBrowser } from './browser.ts'
@@ -26,6 +26,8 @@ const TICK_MS = 50
 const OPEN_MS = 90_000
 /** A page that is well connects a fresh worker in milliseconds. */
 const CONNECT_MS = 20_000
+/** Part of the deadline that a job still has after a stray rejection (WebNN's way to refuse a graph is to leave `create` unsettled). */
+const STRAY_SHARE = 0.25
 const CONSOLE_LINES = 40
 const CONSOLE_SHOWN = 8
 
@@ -35,6 +37,8 @@ type End = { needs: 'nothing' } | { needs: 'worker' | 'browser'; guilty?: { n: n
 type Event =
   | { kind: 'note'; job: number; phase: number }
   | { kind: 'outcome'; n: number; outcome: Outcome }
+  | { kind: 'connected' }
+  | { kind: 'stray'; reason: string }
   | { kind: 'ready'; identity: Readonly<Record<string, string>> }
   | { kind: 'unable'; reason: string }
   | { kind: 'dead'; how: string }
@@ -62,6 +66,7 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
 
   const keep = (line: string) => {
     options.log?.(line)
+    if (line === consoleTail.at(-1)) return // a worker's messages come twice
     consoleTail.push(line.slice(0, 400))
     if (consoleTail.length > CONSOLE_LINES) consoleTail.shift()
   }
@@ -69,7 +74,9 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
 
   function fromPage(message: FromPage): void {
     if (message.epoch !== epoch) return
-    if ('failed' in message) hear({ kind: 'unable', reason: message.failed })
+    if ('failed' in message && workerReady)
+      keep(message.failed) // an error in some callback: the worker goes on
+    else if ('failed' in message) hear({ kind: 'unable', reason: message.failed })
     else hear({ kind: 'note', job: message.job, phase: message.phase })
   }
   function fromWorker(of: number, message: FromWorker): void {
@@ -83,13 +90,16 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
     return new Promise(resolve => {
       const finish = (result: Start) => {
         clearTimeout(timer)
+        clearTimeout(stuck)
         hear = () => {}
         workerReady = 'identity' in result
         resolve(result)
       }
       const timer = setTimeout(() => finish({ notRun: `${backend.name} did not open within ${OPEN_MS / 1000} s ${tail()}`.trim() }), OPEN_MS)
+      const stuck = setTimeout(() => finish({ notRun: 'the page starts no worker' }), CONNECT_MS)
       hear = event => {
-        if (event.kind === 'ready') finish({ identity: event.identity })
+        if (event.kind === 'connected') clearTimeout(stuck)
+        else if (event.kind === 'ready') finish({ identity: event.identity })
         else if (event.kind === 'unable') finish({ notRun: event.reason })
         else if (event.kind === 'dead') finish({ notRun: `${event.how} while the runtime was opened ${tail()}`.trim() })
       }
@@ -161,9 +171,17 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
       let at = 0 // position in `rest` of the job that runs
       let phase: number = PHASE.opening
       let waited = 0
+      let limit = deadlineMs
+      const begin = (position: number, now: number) => {
+        if (position !== at) limit = deadlineMs
+        at = position
+        phase = now
+        waited = 0
+      }
       let last = performance.now()
       const end = (result: End) => {
         clearInterval(timer)
+        consoleTail.length = 0
         hear = () => {}
         resolve(result)
       }
@@ -178,7 +196,8 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
           const { mode } = jobs[rest[at]!]!
           closedModes.set(mode, `mode ${mode} did not open within ${OPEN_MS / 1000} s`)
           end({ needs: 'browser' })
-        } else if (phase === PHASE.running && waited > deadlineMs) blame('worker', { status: 'hung', afterMs: deadlineMs })
+        } else if (phase === PHASE.running && waited > limit)
+          blame('worker', { status: 'hung', afterMs: Math.round(limit), ...(consoleTail.length ? { message: tail() } : {}) })
       }
       const timer = setInterval(tick, TICK_MS)
       hear = event => {
@@ -186,30 +205,29 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
           case 'note': {
             const position = rest.indexOf(event.job)
             if (position < at || (position === at && event.phase === phase)) return
-            at = position
-            phase = event.phase
-            waited = 0
-            return
+            return begin(position, event.phase)
           }
           case 'outcome': {
             const { n, outcome } = event
             at = Math.max(at, rest.indexOf(n))
             if (watchesGpu && !here.gpuAlive()) return gpuDied()
             if (outcome.status === 'device-lost') return blame('browser', outcome)
+            consoleTail.length = 0
             settle(n, outcome)
             if (outcome.status === 'out-of-memory') return end({ needs: 'browser' })
             // a node without a kernel is refused before anything runs: that spoils nothing
             if (outcome.status === 'threw' && backend.recycleOnError && !backend.noKernel?.test(outcome.message)) return end({ needs: 'worker' })
             if (n === rest.at(-1)) return end({ needs: 'nothing' })
-            at++
-            phase = PHASE.opening
-            waited = 0
-            return
+            return begin(at + 1, PHASE.opening)
           }
           case 'dead':
             return blame('browser', { status: 'died', how: event.how, message: tail() })
           case 'unable':
             return blame('browser', { status: 'died', how: 'worker failed', message: event.reason })
+          case 'stray':
+            limit = Math.min(limit, waited + STRAY_SHARE * deadlineMs)
+            return
+          case 'connected':
           case 'ready':
             return
           default:

@@ -10,6 +10,8 @@ async function misbehave(deed: string): Promise<void> {
       for (;;);
     case 'wait':
       return never()
+    case 'linger':
+      return new Promise(resolve => setTimeout(resolve, 1500))
     case 'throw':
       throw new Error('as told')
     case 'lose':
