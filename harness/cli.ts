@@ -67,6 +67,20 @@ program
   .option('--out <file>', 'where the figures go (default reports/calibration.json)')
   .action(flags => does(async () => (await import('./commands/calibrate.ts')).calibrateCommand(flags))())
 
+program
+  .command('merge <runs...>')
+  .description('the shards of one plan as one run, with every report')
+  .option('--out <dir>', 'folder of the merged run')
+  .option('--force', 'replace the run that --out holds')
+  .option('--json', 'the summary as JSON')
+  .action((runs, flags) => does(async () => (await import('./commands/merge.ts')).mergeCommand(runs, flags))())
+
+program
+  .command('diff <a> <b>')
+  .description('new, gone and changed defects between two runs (folders, or `published`); exit code 1 if something differs')
+  .option('--json', 'as JSON')
+  .action((a, b, flags) => does(async () => (await import('./commands/diff.ts')).diffCommand(a, b, !!flags.json))())
+
 try {
   await program.parseAsync(process.argv)
 } catch (error) {

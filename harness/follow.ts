@@ -199,7 +199,7 @@ async function row(
             mode,
             k: s.group.representative.k,
             fingerprint: s.group.fingerprint,
-            ...(own ? { of: s.group.representative.case.id } : {}),
+            of: s.group.representative.case.id,
             verdict,
             ...listed(outcome),
             ...(own ? { expected: ref.expected.flatMap(listExpected) } : {}),

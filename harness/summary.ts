@@ -44,6 +44,8 @@ export interface RunFile {
   catalogue: string
   options: Record<string, unknown>
   shard: { i: number; n: number } | null
+  /** Of a merged run: which shards are in it. */
+  shards?: { of: number; here: number[]; missing: number[]; cut: number[] }
   started: string
   node: string
   platform: string

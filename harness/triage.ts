@@ -86,20 +86,24 @@ export interface Defect {
 
 const identity = (c: Entry['case']) => JSON.stringify([c.op, c.attributes, c.inputs.map(i => i && [i.dtype, i.shape, i.recipe]), c.valid])
 
-/** Defects of a run: fingerprints with the same kind and smallest case are one. */
+/** Defects of a run: fingerprints with the same kind and smallest case are one. Of follow-up lines only those count that belong to the lowest representative, so that shards equal one run. */
 export function defects(entries: readonly Entry[], replayOf: (c: Entry['case'], way: Defect['way']) => string): Defect[] {
+  const found = groups(entries)
+  const representative = new Map(found.map(g => [g.fingerprint, g.representative]))
   const smallest = new Map<string, Entry>()
   const rows = new Map<string, Entry[]>()
   const confirmed = new Map<string, Entry>()
   for (const e of entries) {
-    if (!e.fingerprint) continue
-    if (e.role === 'confirm') confirmed.set(e.fingerprint, e)
+    const r = e.fingerprint === undefined ? undefined : representative.get(e.fingerprint)
+    if (!r || e.of !== r.case.id) continue
+    const own = e.backend === r.backend && e.path === r.path && e.mode === r.mode
+    if (e.role === 'confirm' && own) confirmed.set(e.fingerprint!, e)
     if (e.role !== 'smallest') continue
-    if (e.of) smallest.set(e.fingerprint, e)
-    ;(rows.get(e.fingerprint) ?? rows.set(e.fingerprint, []).get(e.fingerprint)!).push(e)
+    if (own) smallest.set(e.fingerprint!, e)
+    ;(rows.get(e.fingerprint!) ?? rows.set(e.fingerprint!, []).get(e.fingerprint!)!).push(e)
   }
   const clusters = new Map<string, { groups: Group[]; show: Entry; shrunk: boolean }>()
-  for (const g of groups(entries)) {
+  for (const g of found) {
     const unstable = confirmed.get(g.fingerprint)?.verdict.kind === 'unstable'
     const small = smallest.get(g.fingerprint)
     const show = small ?? (unstable ? confirmed.get(g.fingerprint)! : g.representative)

@@ -8,6 +8,7 @@ import {
   effective,
   gamma,
   int,
+  type OnnxNode,
   permute,
   pick,
   type Real,
@@ -16,6 +17,7 @@ import {
   sizeOf,
   type Tensor,
   type TfjsForm,
+  tensor,
   toLast,
   toSecond,
   type Window,
@@ -37,33 +39,34 @@ export type WindowAttributes = {
  */
 export const padsOf = (a: WindowAttributes, sizes: Shape): number[] => autoPads(a.auto_pad, sizes, a, a.pads).pads
 
-/** One spatial axis as the references walk it. */
+/** One spatial axis as the references walk it: output o reads positions origin[o] + k·dilation; kernel positions first[o] … end[o] − 1 lie on the image; tap k does so for outputs from[k] … to[k] − 1. */
 export interface Axis {
   size: number
   out: number
   kernel: number
   stride: number
   dilation: number
-  before: number
-  after: number
+  origin: Int32Array
+  first: Int32Array
+  end: Int32Array
+  from: Int32Array
+  to: Int32Array
 }
-const still: Axis = { size: 1, out: 1, kernel: 1, stride: 1, dilation: 1, before: 0, after: 0 }
-/** Three axes; those that a 1-D or 2-D image lacks come first and hold still. */
+function axisOf(size: number, out: number, kernel: number, stride: number, dilation: number, before: number): Axis {
+  const origin = Int32Array.from({ length: out }, (_, o) => o * stride - before)
+  const first = origin.map(at => Math.max(0, Math.ceil(-at / dilation)))
+  const end = origin.map(at => Math.min(kernel, Math.ceil((size - at) / dilation)))
+  const taps = Int32Array.from({ length: kernel }, (_, k) => k * dilation)
+  const from = taps.map(t => Math.min(out, Math.max(0, Math.ceil((before - t) / stride))))
+  const to = taps.map((t, k) => Math.max(from[k]!, Math.min(out, Math.ceil((size + before - t) / stride))))
+  return { size, out, kernel, stride, dilation, origin, first, end, from, to }
+}
+/** Three axes; those that a 1-D or 2-D image lacks come first, of length 1. */
 export function axesOf(a: Window, pads: readonly number[], sizes: Shape, counts: readonly number[]): [Axis, Axis, Axis] {
-  const own = sizes.map((size, i) => ({
-    size,
-    out: counts[i]!,
-    kernel: a.kernel_shape[i]!,
-    stride: a.strides[i]!,
-    dilation: a.dilations[i]!,
-    before: pads[i]!,
-    after: pads[i + sizes.length]!,
-  }))
-  return [still, still, still, ...own].slice(-3) as [Axis, Axis, Axis]
+  const own = sizes.map((size, i) => axisOf(size, counts[i]!, a.kernel_shape[i]!, a.strides[i]!, a.dilations[i]!, pads[i]!))
+  const still = axisOf(1, 1, 1, 1, 1, 0)
+  return [still, still, ...own].slice(-3) as [Axis, Axis, Axis]
 }
-/** Kernel positions [first, end) of output o that lie on the image. */
-export const firstTap = (x: Axis, o: number): number => Math.max(0, Math.ceil((x.before - o * x.stride) / x.dilation))
-export const endTap = (x: Axis, o: number): number => Math.min(x.kernel, Math.ceil((x.size + x.before - o * x.stride) / x.dilation))
 
 // ── Drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,29 +175,52 @@ export function padWords(a: Window, pads: readonly number[], sizes: Shape): { va
   }
 }
 
-/** Host-side conversions around a call that wants N, spatial, C: input 0 and the first output are converted, a signal becomes an image where `lifted`. */
-export function imageLast(
-  rank: number,
-  lifted: boolean,
-  call: (tf: any, t: readonly any[]) => any,
-  others?: (t: Tensor, i: number) => Tensor,
-): TfjsForm {
+/** A layer with given weights (all inputs but the first), applied once and released. */
+export const layerOnce = (name: string, options: object) => (tf: any, t: readonly any[]) => {
+  const layer = tf.layers[name](options)
+  layer.build(t[0].shape)
+  try {
+    if (t.length > 1) layer.setWeights(t.slice(1).filter(w => w))
+    return layer.apply(t[0])
+  } finally {
+    for (const w of layer.weights) w.dispose()
+  }
+}
+
+type Call = (tf: any, t: readonly any[]) => any
+type Convert = (t: Tensor, i: number) => Tensor
+const image = (x: Tensor): Tensor => (x.shape.length === 3 ? reshape(x, [x.shape[0]!, x.shape[1]!, 1, x.shape[2]!]) : x)
+const signal = (y: Tensor): Tensor => reshape(y, [y.shape[0]!, y.shape[1]!, y.shape[3]!])
+/** Host-side conversions around a call that wants N, spatial, C: input 0 and the first output are converted, other inputs by `others`; a signal becomes an image where `lifted`. */
+export function imageLast(rank: number, lifted: boolean, call: Call, others: Convert = t => t): TfjsForm {
   const height = lifted && rank === 3
-  const image = (x: Tensor) => (height ? reshape(x, [x.shape[0]!, x.shape[1]!, 1, x.shape[2]!]) : x)
+  const last = (x: Tensor) => permute(height ? image(x) : x, toLast(height ? 4 : rank))
   return {
-    prepare: t => t.map((x, i) => (x === null ? null : i > 0 ? (others?.(x, i) ?? x) : permute(image(x), toLast(image(x).shape.length)))),
+    prepare: t => t.map((x, i) => x && (i === 0 ? last(x) : others(x, i))),
     call: (tf, t) => [call(tf, t)],
-    finish: ([y]) => [signal(permute(y!, toSecond(y!.shape.length)), height)],
+    finish: ([y]) => {
+      const back = permute(y!, toSecond(y!.shape.length))
+      return [height ? signal(back) : back]
+    },
   }
 }
-/** The same for a call that takes N, C, spatial. */
-export function imageFirst(rank: number, call: (tf: any, t: readonly any[]) => any, others?: (t: Tensor, i: number) => Tensor): TfjsForm {
-  const height = rank === 3
+/** The same for a call that takes N, C, height, width. */
+export const imageFirst = (rank: number, call: Call, others: Convert = t => t): TfjsForm => ({
+  prepare: t => t.map((x, i) => x && (i === 0 ? image(x) : others(x, i))),
+  call: (tf, t) => [call(tf, t)],
+  finish: ([y]) => [rank === 3 ? signal(y!) : y!],
+})
+
+// ── ONNX forms ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const int64 = (v: readonly number[]): Tensor => tensor('int64', [v.length], v)
+/** `SAME_UPPER` → `same-upper`, the name of a path. */
+export const autoName = (auto_pad: string): string => auto_pad.toLowerCase().replace('_', '-')
+/** x0 with these pads around its spatial axes, as `padded`; `amounts` is a constant of the model. */
+export function padNode(pads: readonly number[]): { node: OnnxNode; amounts: Tensor } {
+  const rank = pads.length / 2
   return {
-    prepare: t =>
-      t.map((x, i) => (x === null ? null : i > 0 ? (others?.(x, i) ?? x) : height ? reshape(x, [x.shape[0]!, x.shape[1]!, 1, x.shape[2]!]) : x)),
-    call: (tf, t) => [call(tf, t)],
-    finish: ([y]) => [signal(y!, height)],
+    node: { op: 'Pad', in: ['x0', 'amounts'], out: ['padded'], attributes: { mode: 'constant' } },
+    amounts: int64([0, 0, ...pads.slice(0, rank), 0, 0, ...pads.slice(rank)]),
   }
 }
-const signal = (y: Tensor, height: boolean): Tensor => (height ? reshape(y, [y.shape[0]!, y.shape[1]!, y.shape[3]!]) : y)

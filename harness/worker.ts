@@ -29,7 +29,13 @@ function finish(
   }
 }
 
-export function worker(backend: Backend, ops: ReadonlyMap<string, Op>, now: () => number = () => performance.now()) {
+export function worker(
+  backend: Backend,
+  ops: ReadonlyMap<string, Op>,
+  now: () => number = () => performance.now(),
+  inside?: { cpuMs: number; ms: number },
+  cpu?: () => number,
+) {
   const opened = new Map<string, Promise<Opened>>()
   async function open(mode: string): Promise<Opened> {
     const known = opened.get(mode)
@@ -53,14 +59,23 @@ export function worker(backend: Backend, ops: ReadonlyMap<string, Op>, now: () =
     let inputs = specs.map(s => (s ? realise(s) : null))
     const sum = checksum(inputs)
     if (form.prepare) inputs = form.prepare(inputs)
+    const before = cpu?.() ?? 0
     const start = now()
+    const spent = (): number => {
+      const ms = now() - start
+      if (inside) {
+        inside.ms += ms
+        inside.cpuMs += (cpu?.() ?? 0) - before
+      }
+      return ms
+    }
     try {
       const raw = await runtime.run(form, inputs)
-      const ms = now() - start
+      const ms = spent()
       return { status: 'outputs', outputs: finish(form.finish, raw), checksum: sum, ms }
     } catch (error) {
       const message = messageOf(error)
-      const ms = now() - start
+      const ms = spent()
       if (error instanceof FellBack) return { status: 'fell-back', to: error.to }
       if (backend.deviceLost?.test(message)) return { status: 'device-lost', message }
       if (/out of memory|bad_alloc|Array buffer allocation failed|Cannot enlarge memory|OutOfMemory/i.test(message))

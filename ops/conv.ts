@@ -8,6 +8,7 @@ import {
   data,
   defineOp,
   drawn,
+  effective,
   FINITE,
   fill,
   flag,
@@ -18,6 +19,7 @@ import {
   type OnnxNode,
   permute,
   type Real,
+  realise,
   reshape,
   sizeOf,
   type Tensor,
@@ -33,18 +35,19 @@ import {
 } from '../harness/op.ts'
 import {
   type Axis,
+  autoName,
   axesOf,
   batchOf,
   CHANNELS,
   channelsOf,
   drawWindow,
-  endTap,
   fastBound,
-  firstTap,
   imageFirst,
   imageLast,
+  layerOnce,
   lift,
   liftPads,
+  padNode,
   padRows,
   padsOf,
   padWords,
@@ -99,13 +102,13 @@ const spoilt = { what: int(0, 13), rank: int(1, 3), axis: int(0, 2), by: int(0, 
 const invalid = generator(spoilt, raw => {
   const { what, rank, by } = raw
   const axis = Math.min(raw.axis, rank - 1)
-  const at = (plain: number, spoilt: number) => Array.from({ length: rank }, (_, i) => (i === axis ? spoilt : plain))
+  const at = (plain: number, bad: number) => Array.from({ length: rank }, (_, i) => (i === axis ? bad : plain))
   const all = (v: number) => new Array<number>(rank).fill(v)
   const a = { kernel_shape: all(2), strides: all(1), pads: [...all(0), ...all(0)], dilations: all(1), auto_pad: 'NOTSET', group: 1 }
   let [channels, depth, filters, bias] = [raw.channels, raw.channels, 2, raw.bias ? 2 : 0]
   let kernel = all(2)
-  if (what === 0) kernel = a.kernel_shape = at(2, 6 + by) // larger than the image, which is 5 wide
-  if (what === 1) a.dilations = at(1, 5 + by) // the same by dilation
+  if (what === 0) kernel = a.kernel_shape = at(2, 7 + by) // two larger than the image, which is 5 wide: one larger gives an empty output, which the formula allows
+  if (what === 1) a.dilations = at(1, 6 + by) // the same by dilation
   if (what === 2) a.strides = at(1, 0)
   if (what === 3) a.strides = at(1, -1 - by)
   if (what === 4) a.strides = at(1, 1.5)
@@ -120,9 +123,9 @@ const invalid = generator(spoilt, raw => {
   if (what === 13) [a.auto_pad, a.pads] = ['SAME_UPPER', [...all(1), ...all(1)]]
   return drawn<A>(
     a,
-    fill(infields.x, raw.x, [1, channels, ...all(5)]),
-    fill(infields.x, raw.x, [filters, depth, ...kernel]),
-    bias ? fill(infields.x, raw.x, [bias]) : null,
+    fill(spoilt.x, raw.x, [1, channels, ...all(5)]),
+    fill(spoilt.x, raw.x, [filters, depth, ...kernel]),
+    bias ? fill(spoilt.x, raw.x, [bias]) : null,
   )
 })
 
@@ -144,42 +147,34 @@ function correlate(
   axes: readonly [Axis, Axis, Axis],
 ): Sums {
   const [Z, Y, X] = axes
-  const plane = Z.size * Y.size * X.size
-  const taps = Z.kernel * Y.kernel * X.kernel
   const each = filters / group
   const size = batch * filters * Z.out * Y.out * X.out
   const sums: Sums = { value: new Float64Array(size), magnitude: new Float64Array(size), terms: new Float64Array(size) }
-  let i = 0
+  const { value, magnitude, terms } = sums
+  let line = 0 // first output of a row: all outputs that one weight reaches are worked off together
   for (let n = 0; n < batch; n++)
     for (let m = 0; m < filters; m++) {
       const channel = (n * group + Math.floor(m / each)) * depth
-      for (let oz = 0; oz < Z.out; oz++)
-        for (let oy = 0; oy < Y.out; oy++)
-          for (let ox = 0; ox < X.out; ox++, i++) {
-            const [z0, z1, y0, y1, x0, x1] = [firstTap(Z, oz), endTap(Z, oz), firstTap(Y, oy), endTap(Y, oy), firstTap(X, ox), endTap(X, ox)]
-            let sum = 0
-            let magnitude = 0
-            let terms = 0
-            for (let c = 0; c < depth; c++)
-              for (let kz = z0; kz < z1; kz++)
-                for (let ky = y0; ky < y1; ky++) {
-                  const row =
-                    (channel + c) * plane +
-                    ((oz * Z.stride - Z.before + kz * Z.dilation) * Y.size + oy * Y.stride - Y.before + ky * Y.dilation) * X.size
-                  let at = row + ox * X.stride - X.before + x0 * X.dilation
-                  let tap = (m * depth + c) * taps + (kz * Y.kernel + ky) * X.kernel + x0
-                  for (const end = tap + x1 - x0; tap < end; tap++, at += X.dilation) {
-                    const p = x[at]! * w[tap]!
+      for (let z = 0; z < Z.out; z++)
+        for (let y = 0; y < Y.out; y++, line += X.out)
+          for (let c = 0; c < depth; c++)
+            for (let kz = Z.first[z]!; kz < Z.end[z]!; kz++)
+              for (let ky = Y.first[y]!; ky < Y.end[y]!; ky++) {
+                const row = (((channel + c) * Z.size + Z.origin[z]! + kz * Z.dilation) * Y.size + Y.origin[y]! + ky * Y.dilation) * X.size
+                const taps = (((m * depth + c) * Z.kernel + kz) * Y.kernel + ky) * X.kernel
+                for (let k = 0; k < X.kernel; k++) {
+                  const weight = w[taps + k]!
+                  const to = line + X.to[k]!
+                  let at = row + X.origin[0]! + X.from[k]! * X.stride + k * X.dilation
+                  for (let i = line + X.from[k]!; i < to; i++, at += X.stride) {
+                    const p = x[at]! * weight
                     if (p === 0) continue
-                    sum += p
-                    magnitude += Math.abs(p)
-                    terms++
+                    value[i]! += p
+                    magnitude[i]! += Math.abs(p)
+                    terms[i]! += 1
                   }
                 }
-            sums.value[i] = sum
-            sums.magnitude[i] = magnitude
-            sums.terms[i] = terms
-          }
+              }
     }
   return sums
 }
@@ -216,9 +211,11 @@ const defaults = (rank: number): A => {
   const all = (n: number, v: number) => new Array<number>(n).fill(v)
   return { kernel_shape: [], strides: all(rank, 1), dilations: all(rank, 1), pads: all(2 * rank, 0), auto_pad: 'NOTSET', group: 1 }
 }
-const int64 = (v: readonly number[]): Tensor => tensor('int64', [v.length], v)
 /** Recipes whose values may be halved and doubled without rounding, products included. */
 const roundNumbers = (s: TensorSpec | null) => !s || ['impulse', 'integers', 'ramp', 'constant'].includes(s.recipe.kind)
+/** No product of an element and 0 is anything but 0: no infinities, no NaN, and sums that stay far from both. */
+const tame = (s: TensorSpec): boolean =>
+  !(s.recipe.kind === 'special' || s.recipe.kind === 'values') || realise(s).data.every(v => Math.abs(Number(v)) < 1e30)
 const scaled = (t: Tensor, by: number): Tensor => ({ ...t, data: (t.data as Float32Array).map(v => v * by) })
 
 function onnx(c: Case<A>): Lowering<OnnxForm>[] {
@@ -253,24 +250,17 @@ function onnx(c: Case<A>): Lowering<OnnxForm>[] {
   else
     for (const auto_pad of ['SAME_UPPER', 'SAME_LOWER', 'VALID']) {
       const equal = padsOf({ ...a, auto_pad }, sizes).every((p, i) => p === pads[i])
-      if (equal) paths.push(alone(auto_pad.toLowerCase().replace('_', '-'), 13, without({ ...a, auto_pad }, 'pads') as Partial<A>))
+      if (equal) paths.push(alone(autoName(auto_pad), 13, without({ ...a, auto_pad }, 'pads') as Partial<A>))
     }
 
   // Neighbours that ORT folds into the node (OPERATIONS: basic: Pad, Add, Mul; layout: Transpose).
   const begin = pads.map((p, i) => (i < rank ? p : 0))
   const end = pads.map((p, i) => (i < rank ? 0 : p))
-  const behindPad = (path: string, moved: readonly number[], kept: readonly number[]) => ({
-    path,
-    form: {
-      opset: 13,
-      constants: { amounts: int64([0, 0, ...moved.slice(0, rank), 0, 0, ...moved.slice(rank)]) },
-      initializers: weights,
-      nodes: [
-        { op: 'Pad', in: ['x0', 'amounts'], out: ['padded'], attributes: { mode: 'constant' } },
-        conv({ ...explicit, pads: kept }, ['padded', ...names.slice(1)]),
-      ],
-    },
-  })
+  const behindPad = (path: string, moved: readonly number[], kept: readonly number[]) => {
+    const { node, amounts } = padNode(moved)
+    const nodes = [node, conv({ ...explicit, pads: kept }, ['padded', ...names.slice(1)])]
+    return { path, form: { opset: 13, constants: { amounts }, initializers: weights, nodes } }
+  }
   if (pads.some(p => p > 0)) paths.push(behindPad('pad-node', pads, defaults(rank).pads))
   if (begin.some(p => p > 0) && end.some(p => p > 0)) paths.push(behindPad('pad-node-begin', begin, end))
   if (b)
@@ -361,6 +351,7 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
   const words = padWords(a, pads, sizes)
   const word = words.valid ? 'valid' : words.same ? 'same' : null
   const strided = a.strides.some(s => s > 1) && a.dilations.some(d => d > 1)
+  if (strided && !tame(x)) return [{ declined: 'TF.js takes no stride next to a dilation, and zeros between the taps meet NaN or infinities' }]
   const dilations = strided ? a.dilations.map(() => 1) : [...a.dilations]
   // [kernel…, D, M] of the (lifted) filter; depthwise [kernel…, C, multiplier].
   const filter = (t: Tensor, lifted: boolean, each: boolean): Tensor => {
@@ -388,22 +379,9 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
     )
     paths.push({ path, form })
   }
-  /** A layer with given weights, applied once. */
-  const layer = (name: string, more: object) => (tf: any, t: readonly any[]) => {
-    const made = tf.layers[name]({
-      kernelSize: t[1].shape.slice(0, -2),
-      strides: a.strides,
-      padding: word,
-      dilationRate: dilations,
-      useBias: !!b,
-      ...more,
-    })
-    made.build(t[0].shape)
-    made.setWeights(t[2] ? [t[1], t[2]] : [t[1]])
-    const y = made.apply(t[0])
-    made.dispose()
-    return y
-  }
+  const layer = (name: string, kernelSize: readonly number[], more: object) =>
+    layerOnce(name, { kernelSize, strides: a.strides, padding: word, dilationRate: dilations, useBias: !!b, ...more })
+  const extent = strided ? a.kernel_shape.map((k, i) => effective(k, a.dilations[i]!)) : [...a.kernel_shape]
 
   if (rank === 3) {
     const conv = (tf: any, v: any, f: any, pad: unknown) => tf.conv3d(v, f, a.strides, pad, 'NDHWC', dilations)
@@ -419,7 +397,7 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
     else {
       if (word) last(`conv3d-${word}`, (tf, t) => bias(tf, conv(tf, t[0], t[1], word), t))
       if (!words.valid) last('pad-conv3d', (tf, t) => bias(tf, conv(tf, padded(tf, t[0]), t[1], 'valid'), t))
-      if (word && !invalid) last('layers-conv3d', layer('conv3d', { filters }))
+      if (word && !invalid) last('layers-conv3d', layer('conv3d', extent, { filters }))
     }
     return paths
   }
@@ -469,10 +447,10 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
       tf.fused.conv2d({ x: t[0], filter: t[1], strides, pad, dilations: two, bias: t[2] ?? undefined })
     last('fused-conv2d-explicit', fused(rows), image)
     if (word) last(`fused-conv2d-${word}`, fused(word), image)
-    if (word && rank === 2) last('layers-conv2d', layer('conv2d', { filters }))
-    if (word && rank === 1) last('layers-conv1d', layer('conv1d', { filters }))
+    if (word && rank === 2) last('layers-conv2d', layer('conv2d', extent, { filters }))
+    if (word && rank === 1) last('layers-conv1d', layer('conv1d', extent, { filters }))
     if (rank === 1 && pads[0] === (a.kernel_shape[0]! - 1) * a.dilations[0]! && pads[1] === 0)
-      last('layers-conv1d-causal', layer('conv1d', { filters, padding: 'causal' }))
+      last('layers-conv1d-causal', layer('conv1d', extent, { filters, padding: 'causal' }))
     first('conv2d-nchw', (tf, t) => tf.conv2d(t[0], t[1], strides, padRows(liftPads(pads), 'NCHW'), 'NCHW', two), false)
     if (lower) last('same', (tf, t) => conv(tf, t, 'same'), { ...image, naive: notSame })
     if (strided)
@@ -489,12 +467,13 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
         (tf, t) => tf.fused.depthwiseConv2d({ x: t[0], filter: t[1], strides, pad: word, dilations: two, bias: t[2] ?? undefined }),
         each,
       )
-      last(
-        'separable',
-        (tf, t) => bias(tf, tf.separableConv2d(t[0], t[1], tf.reshape(tf.eye(filters), [1, 1, filters, filters]), strides, word, two), t),
-        each,
-      )
-      if (rank === 2) last('layers-depthwise', layer('depthwiseConv2d', { depthMultiplier: filters / channels }), { each: true })
+      if (tame(x) && tame(w))
+        last(
+          'separable',
+          (tf, t) => bias(tf, tf.separableConv2d(t[0], t[1], tf.reshape(tf.eye(filters), [1, 1, filters, filters]), strides, word, two), t),
+          each,
+        )
+      if (rank === 2) last('layers-depthwise', layer('depthwiseConv2d', extent, { depthMultiplier: filters / channels }), { each: true })
     }
     if (lower) last('depthwise-same', (tf, t) => conv(tf, t, 'same'), { ...each, naive: notSame })
   }

@@ -195,11 +195,15 @@ function tapsOf(a: Full, g: Axis): Taps {
     const read = [...weights].filter(([, w]) => w !== 0)
     t.at.push(read.map(([i]) => i))
     t.weight.push(read.map(([, w]) => w / norm))
-    t.unread.push([...weights].filter(([, w]) => w === 0).map(([i]) => i))
+    // An edge may be clamped before or after the neighbours are chosen, and a whole coordinate has a neighbour of weight 0 on either side.
+    const lone = read.length < 2 * reach || Math.min(part, 1 - part) <= off
+    const around = [Math.min(...t.at[x]!) - 1, Math.max(...t.at[x]!) + 1, ...weights.keys()].map(clamp)
+    t.unread.push(lone ? around.filter(i => !t.at[x]!.includes(i)) : [])
     t.steep[x] = ((DRIFT * (Math.abs(c) + 1) * slope * s) / Math.abs(norm)) * (a.exclude_outside ? 2 : 1)
   }
   const only = (list: number[], x: number) => list.length === 1 && list[0] === x && t.weight[x]![0] === 1
   t.identity = g.n === g.out && t.at.every(only) && !t.outside.includes(1) && !t.border.includes(1)
+  if (mode === 'tf_half_pixel_for_nn' && g.scale[0] === g.scale[1]) t.identity = true // its half pixel would move an axis that is not resized
   return t
 }
 
@@ -263,7 +267,7 @@ const RANGE: Partial<Record<DType, readonly [number, number]>> = { uint8: [0, 25
 /** The definition's answer for output sizes that are settled. */
 function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
   const shape = x.shape.map((n, i) => all.find(g => g.axis === i)?.out ?? n)
-  const every = all.map(g => tapsOf(a, g))
+  const every = x.shape.map((n, axis) => tapsOf(a, all.find(g => g.axis === axis) ?? { axis, n, out: n, scale: [1, 1], roi: [0, 1] }))
   const list = every.filter(t => !t.identity)
   const outside = spread(list, shape, (t, o) => t.outside[o] === 1)
   const border = spread(list, shape, (t, o) => t.border[o] === 1)
@@ -303,26 +307,29 @@ function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
   const terms = list.reduce((n, t) => n + t.at.reduce((m, p) => Math.max(m, p.length), 0), 0)
   const rate = a.antialias ? terms + 8 : (a.mode === 'linear' ? 4 : 15) * Math.max(2, list.length)
   const range = RANGE[x.dtype]
+  /** Casts beyond the type's range are undefined, and 8-bit implementations round and saturate between the axes: elements that meet such a value. */
+  const beyondRange = (v: Float64Array) => v.map(w => (range && (w < range[0] || w > range[1]) ? 1 : 0))
+  const clipped = beyondRange(value)
+  if (range && a.mode === 'cubic')
+    for (const d of list) {
+      const middle = x.shape.map((n, i) => (i === d.axis ? d.out : n))
+      const rest = list.filter(t => t !== d)
+      const met = passes(beyondRange(passes(x.data, x.shape, [d], () => sum)), middle, rest, () => unread)
+      for (const [i, v] of met.entries()) clipped[i] ||= v
+    }
   const largest = x.dtype === 'float16' ? 65504 : h.LARGEST
   const allowed = (arithmetic: Arithmetic) => {
     const tiny = x.dtype === 'float16' ? (arithmetic.flushesSubnormals ? 2 ** -14 : 2 ** -24) : h.eta(arithmetic)
-    return value.map((v, i) => {
+    return value.map((_, i) => {
       if (outside[i] || border[i]) return border[i] ? NaN : 0
       const moves = always[i]! + (arithmetic.division > 2 ? divided[i]! : 0)
       const error = arithmetic.u * (rate * b[i]! + moves) + tiny * 4 * terms + (range ? Math.max(1, list.length) : 0)
-      return b[i]! + error < largest && !(range && (v < range[0] || v > range[1])) ? error : NaN
+      return b[i]! + error < largest && !clipped[i] ? error : NaN
     })
   }
   const because = `weights ${rate}u·Σ|w||x|, and ${DRIFT}u(|c| + 1) of every coordinate times the slope there${range ? '; rounding to integers is open' : ''}`
   const special = x.data.map(v => (Number.isFinite(v) ? 0 : 1))
-  const near = special.includes(1)
-    ? passes(
-        special,
-        x.shape,
-        every.filter(t => t.axis >= Math.min(2, x.shape.length - 2)),
-        () => unread,
-      )
-    : null
+  const near = special.includes(1) ? passes(special, x.shape, every, () => unread) : null
   if (!near) return { ...common, rule: 'error', value, allowed, because }
   const at = Uint8Array.from(near, (v, i) => (v && Number.isFinite(value[i]!) && !outside[i] ? 1 : 0))
   const answers = { 'a pixel of weight 0 is not read': value, '0 · NaN and 0 · Inf are NaN': value.map((v, i) => (at[i] ? NaN : v)) }
@@ -400,7 +407,7 @@ function onnx(given: A, x: TensorSpec): Lowering<OnnxForm>[] {
   const bare = h.withoutDefaults(attributesOf(a), DEFAULTS)
   paths.push({ path: 'defaults-left-out', form: node(19, a, 'x0', 'y0', bare) }, { path: 'fed', form: fed(node(19, a)) })
   if (mode !== 'half_pixel_symmetric') paths.push({ path: 'opset-18', form: node(18, a) })
-  if (a.axes) paths.push({ path: 'all-axes', form: node(19, whole) })
+  if (a.axes && a.keep_aspect_ratio_policy === 'stretch') paths.push({ path: 'all-axes', form: node(19, whole) })
   if (!a.axes && !newer && mode !== 'tf_crop_and_resize') {
     const list = all.filter(g => g.n !== g.out || g.scale[0] !== g.scale[1]).map(g => g.axis)
     const some = (v?: number[]) => v && list.map(i => v[i]!)
@@ -473,13 +480,15 @@ function tfjs(given: A, x: TensorSpec): Lowering<TfjsForm>[] {
   const op = a.mode === 'linear' ? 'resizeBilinear' : 'resizeNearestNeighbor'
   const resize = (...flags: boolean[]) => image(rank, (tf, t) => tf.image[op](t, sizes, ...flags))
   const name = a.mode === 'linear' ? 'bilinear' : 'nearest'
-  if (!all)
-    return sizes.length === 2
+  if (!all) {
+    const said = a.sizes?.length === rank && !a.axes && !a.scales && [...sizes, ...x.shape].some(n => n <= 0)
+    return said
       ? [
           { path: name, form: resize() },
           { path: `${name}-half-pixel`, form: resize(false, true) },
         ]
-      : [{ declined: 'tf.image takes sizes' }]
+      : [{ declined: 'tf.image has no argument that could be wrong in this way' }]
+  }
   const space = all.filter(g => g.axis >= rank - 2)
   if (all.some(g => g.axis < rank - 2 && g.scale[0] !== g.scale[1])) return [{ declined: 'tf.image resizes height and width only' }]
   const proportional = space.every(g => g.out * g.scale[1] === g.n * g.scale[0])
@@ -665,7 +674,6 @@ const FAULTS: readonly ((a: A, shape: number[]) => void)[] = [
   a => Object.assign(a, { sizes: [4, 4], axes: [2, 2] }),
   a => Object.assign(a, { sizes: [4, 4], axes: [2, 4] }),
   a => Object.assign(a, { mode: 'quadratic' }),
-  a => Object.assign(a, { coordinate_transformation_mode: 'tf_crop_and_resize' }), // without roi
 ]
 const faulty = {
   fault: h.int(0, FAULTS.length - 1),

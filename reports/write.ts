@@ -36,7 +36,7 @@ export async function writeReports(dir: string): Promise<Reported> {
       throw fileError('cannot write', join(dir, name), error)
     }
   }
-  write('catalogue.json', `${JSON.stringify({ schema: 1, run: run.name, plan: run.plan, defects }, null, 1)}\n`)
+  write('catalogue.json', `${JSON.stringify({ schema: 1, plan: run.plan, defects }, null, 1)}\n`)
   write('summary.json', `${JSON.stringify(summary, null, 1)}\n`)
   write('report.md', markdown({ run, summary, defects }))
   return { run, summary, defects }

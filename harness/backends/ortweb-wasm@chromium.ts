@@ -14,6 +14,6 @@ export default {
   async open(mode) {
     const ort = await servedOrt('ort.wasm.min.mjs')
     const options = { executionProviders: ['wasm'], graphOptimizationLevel: mode, logSeverityLevel: 4 }
-    return openOrt(ort, options, { identity: { package: 'onnxruntime-web', version: ort.env.versions.web } })
+    return openOrt(ort, options, { identity: { package: 'onnxruntime-web', version: ort.env.versions.web }, keepOpen: true })
   },
 } satisfies Backend

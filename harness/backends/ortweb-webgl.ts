@@ -12,12 +12,16 @@ export default {
   needs: ['chromium'],
   // operator or opset; dtype; rank
   noKernel:
-    /cannot resolve operator|unsupported data type|Invalid input (tensor )?types?\b|expected type '\w+' but got|input(s)? should be float type|currently only support 2-dimensional|Only support 4-D|for rank \d+ is not yet supported|[Uu]nsupported (output )?dimension/i,
+    /cannot resolve operator|unsupported data type|Invalid input (tensor )?types?\b|expected type '\w+' but got|input(s)? should be float type|currently only support 2-dimensional|Only support 4-D|for rank \d+ is not yet supported|unsupported (output )?dimension/i,
   deviceLost: /context (is |was )?lost/i,
   cost: 5,
   async open() {
     const adapter = webglIdentity()
     const ort = await servedOrt('ort.webgl.min.mjs')
-    return openOrt(ort, { executionProviders: ['webgl'] }, { identity: { package: 'onnxruntime-web', version: ort.env.versions.web, ...adapter } })
+    return openOrt(
+      ort,
+      { executionProviders: ['webgl'] },
+      { identity: { package: 'onnxruntime-web', version: ort.env.versions.web, ...adapter }, keepOpen: true, typedOutputs: true },
+    )
   },
 } satisfies Backend

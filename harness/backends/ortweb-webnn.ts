@@ -25,6 +25,6 @@ export default {
       logSeverityLevel: 3,
       extra: { session: { disable_cpu_ep_fallback: '1' } },
     }
-    return openOrt(ort, options, { identity: { package: 'onnxruntime-web', version: ort.env.versions.web, device: 'cpu' } })
+    return openOrt(ort, options, { identity: { package: 'onnxruntime-web', version: ort.env.versions.web, device: 'cpu' }, keepOpen: true })
   },
 } satisfies Backend

@@ -17,6 +17,8 @@ export default {
     tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', mode === 'threads')
     wasm.setWasmPaths(new URL('/tfjs-wasm/', location.href).href)
     wasm.setThreadsCount(2)
+    // TensorFlow.js never takes more than half of the cores: on two cores "threads" would be one thread
+    if (mode === 'threads') Object.defineProperty(navigator, 'hardwareConcurrency', { value: 4, configurable: true })
     if (!(await tf.setBackend('wasm'))) throw new Error(`TensorFlow.js could not start WebAssembly with ${mode}`)
     const opened = await openTfjs(tf, {
       package: '@tensorflow/tfjs-backend-wasm',

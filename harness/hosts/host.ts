@@ -19,7 +19,7 @@ export interface Host {
   /** The next run begins in a fresh process. */
   restart(): Promise<void>
   /** How many processes were started, and CPU milliseconds used by them, for the summary. */
-  stats(): { starts: number; cpuMs: number; rssBytes: number }
+  stats(): { starts: number; cpuMs: number; rssBytes: number; insideCpuMs?: number; insideMs?: number }
   close(): Promise<void>
 }
 export interface HostOptions {

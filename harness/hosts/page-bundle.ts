@@ -17,14 +17,6 @@ async function text(contents: string): Promise<string> {
     mainFields: ['browser', 'module', 'main'],
     logLevel: 'silent',
     minify: false,
-    plugins: [
-      {
-        name: 'interim',
-        setup(b) {
-          b.onResolve({ filter: /\/dialects\// }, a => ({ path: '/tmp/pg' + a.path.slice(a.path.indexOf('/dialects')) }))
-        },
-      },
-    ],
     define: { global: 'globalThis' },
   })
   return r.outputFiles[0]!.text

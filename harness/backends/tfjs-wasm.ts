@@ -1,0 +1,18 @@
+/** TensorFlow.js on WebAssembly (XNNPACK, SIMD) in Node. */
+import { openTfjs } from '../dialects/tfjs.ts'
+import { type Backend, ieee32 } from '../types.ts'
+
+export default {
+  name: 'tfjs-wasm',
+  dialect: 'tfjs',
+  host: 'child',
+  arithmetic: ieee32,
+  modes: ['simd'],
+  noKernel: /Kernel '.*' not registered for backend/,
+  async open() {
+    const tf = await import('@tensorflow/tfjs')
+    const wasm = await import('@tensorflow/tfjs-backend-wasm')
+    await tf.setBackend('wasm')
+    return openTfjs(tf, { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm })
+  },
+} satisfies Backend

@@ -1,0 +1,79 @@
+/** Scripts for other processes, made by esbuild at run time (there is no build step) and kept in the cache under the hash of what went in. */
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { cacheFolder } from './cache.ts'
+import { OPS } from './ops.ts'
+
+export const opFiles = (): string[] =>
+  readdirSync(OPS)
+    .filter(f => f.endsWith('.ts'))
+    .sort()
+    .map(f => OPS + f)
+
+/** An entry that hands a backend and all ops to `serve` of the given module. */
+export const entryFor = (serve: string, backendFile: string, ops: readonly string[] = opFiles()): string =>
+  [
+    `import { serve } from ${JSON.stringify(serve)}`,
+    `import backend from ${JSON.stringify(backendFile)}`,
+    ...ops.map((file, i) => `import op${i} from ${JSON.stringify(file)}`),
+    `serve(backend, [${ops.map((_, i) => `op${i}`).join(', ')}].flat())`,
+  ].join('\n')
+
+/** Packages stay outside the bundle of a Node child: their native parts and data files lie beside them. */
+const outside: Plugin = {
+  name: 'packages',
+  setup(b) {
+    b.onResolve({ filter: /^[^./]/ }, a => {
+      if (a.kind === 'entry-point' || a.path.startsWith('node:') || a.path.startsWith('/') || /^[A-Za-z]:/.test(a.path)) return undefined
+      try {
+        return { path: pathToFileURL(createRequire(a.importer || import.meta.url).resolve(a.path)).href, external: true }
+      } catch {
+        return { path: safeResolve(a.path), external: true }
+      }
+    })
+  },
+}
+function safeResolve(name: string): string {
+  try {
+    return import.meta.resolve(name)
+  } catch {
+    return name // not installed: the import fails in the child, with its own words
+  }
+}
+
+const here = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+const made = new Map<string, Promise<string>>()
+/** Path of a script for a Node child that serves this backend. */
+export function childScript(backendFile: string, ops: readonly string[] = opFiles()): Promise<string> {
+  const key = `${backendFile}\n${ops.join('\n')}`
+  let known = made.get(key)
+  if (!known) {
+    known = (async () => {
+      const text = await bundled({
+        stdin: { contents: entryFor(here('./hosts/child-main.ts'), backendFile, ops), resolveDir: here('.'), loader: 'ts' },
+        platform: 'node',
+        plugins: [outside],
+      })
+      const dir = join(cacheFolder(), 'scripts')
+      const path = join(dir, `${createHash('sha256').update(text).digest('hex').slice(0, 20)}.mjs`)
+      if (!existsSync(path)) {
+        mkdirSync(dir, { recursive: true })
+        writeFileSync(`${path}.${process.pid}`, text)
+        renameSync(`${path}.${process.pid}`, path)
+      }
+      return path
+    })()
+    made.set(key, known)
+    known.catch(() => made.delete(key))
+  }
+  return known
+}
+
+export async function bundled(options: BuildOptions): Promise<string> {
+  const r = await build({ bundle: true, write: false, format: 'esm', target: 'es2022', logLevel: 'silent', ...options })
+  return r.outputFiles![0]!.text
+}

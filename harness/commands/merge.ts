@@ -1,0 +1,97 @@
+/** `merge <runs…> --out DIR`: the shards of one plan as one run. A missing shard is shown as missing. */
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { readRun, writeReports } from '../../reports/write.ts'
+import { fileError, UserError } from '../errors.ts'
+import { type Entry, readJournal } from '../journal.ts'
+import { compareEntries } from '../order.ts'
+import type { BackendStatus } from '../run.ts'
+import type { RunFile } from '../summary.ts'
+import { ink, matrix } from '../terminal.ts'
+import { writeJson } from './run.ts'
+
+const key = (e: Entry) => [e.role, e.fingerprint ?? '', e.of ?? '', e.case.id, e.backend, e.path, e.mode].join('\u0000')
+
+export async function mergeCommand(given: readonly string[], flags: { out?: string; force?: boolean; json?: boolean }): Promise<number> {
+  if (!flags.out) throw new UserError('merge: give the folder of the merged run with --out')
+  const dirs = given.map(g => {
+    const path = resolve(g)
+    if (!existsSync(path)) throw new UserError(`merge: there is no ${g}`)
+    return statSync(path).isDirectory() ? path : dirname(path)
+  })
+  const out = resolve(flags.out)
+  if (existsSync(join(out, 'run.json')) && !flags.force)
+    throw new UserError(`--out ${flags.out} holds a run already; choose another folder, or --force to replace it`)
+  const runs = dirs.map(readRun)
+  const first = runs[0]!
+  runs.forEach((r, i) => {
+    if (r.plan !== first.plan || r.cases !== first.cases || r.catalogue !== first.catalogue)
+      throw new UserError(
+        `merge: ${given[i]} was made from another plan than ${given[0]} (plan ${r.plan}, ${r.cases} cases, seed ${r.seed}; there ${first.plan}, ${first.cases}, ${first.seed}); only shards of one plan are merged`,
+      )
+  })
+  const entries = new Map<string, Entry>()
+  const corrupt: string[] = []
+  dirs.forEach((d, i) => {
+    const j = readJournal(join(d, 'journal.jsonl'))
+    for (const e of j.entries) entries.set(key(e), e)
+    if (j.corrupt.length) corrupt.push(`${given[i]}: lines ${j.corrupt.join(', ')}`)
+  })
+  const n = first.shard?.n ?? 1
+  const here = new Set(runs.map(r => r.shard?.i ?? 1))
+  const missing = Array.from({ length: n }, (_, i) => i + 1).filter(i => !here.has(i))
+  const cut = runs.filter(r => r.ended !== 'clean').map(r => r.shard?.i ?? 1)
+  try {
+    mkdirSync(out, { recursive: true })
+    writeFileSync(
+      join(out, 'journal.jsonl'),
+      [...entries.values()]
+        .sort(compareEntries)
+        .map(e => `${JSON.stringify(e)}\n`)
+        .join(''),
+    )
+  } catch (error) {
+    throw fileError('cannot write the merged journal to', out, error)
+  }
+  const merged: RunFile = {
+    ...first,
+    name: out.split(/[\\/]/).pop()!,
+    shard: null,
+    ended: missing.length || cut.length ? 'interrupted' : 'clean',
+    started: runs.map(r => r.started).sort()[0]!,
+    backends: backends(runs),
+    shards: { of: n, here: [...here].sort((a, b) => a - b), missing, cut },
+  }
+  writeJson(join(out, 'run.json'), merged)
+  const { summary, defects } = await writeReports(out)
+  if (flags.json) process.stdout.write(`${JSON.stringify({ ...summary, shards: merged.shards })}\n`)
+  else {
+    process.stdout.write(
+      `${matrix(summary, ink(!process.env.NO_COLOR && !!process.stdout.isTTY)).join('\n')}\n\n${here.size} of ${n} shards, ${entries.size} journal lines, ${defects.length} defects; written to ${out}\n`,
+    )
+    if (missing.length) process.stdout.write(`missing: shard ${missing.join(', ')} of ${n}\n`)
+    if (cut.length) process.stdout.write(`ended early: shard ${cut.join(', ')} of ${n}\n`)
+    for (const c of corrupt) process.stdout.write(`left out, not readable: ${c}\n`)
+  }
+  return 0
+}
+
+/** A backend ran if it ran everywhere; its counts are sums. */
+function backends(runs: readonly RunFile[]): BackendStatus[] {
+  const all = new Map<string, BackendStatus>()
+  for (const b of runs.flatMap(r => r.backends)) {
+    const known = all.get(b.name)
+    if (!known) all.set(b.name, { ...b })
+    else {
+      known.cases += b.cases
+      known.elapsedMs += b.elapsedMs
+      known.deaths += b.deaths
+      if (known.status !== b.status) {
+        known.status = 'partial'
+        known.reason ??= b.reason ?? 'ran in some shards only'
+      }
+      if (!Object.keys(known.identity).length) known.identity = b.identity
+    }
+  }
+  return [...all.values()]
+}

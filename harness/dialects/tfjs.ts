@@ -1,0 +1,45 @@
+/** TensorFlow.js (any package and backend) as an opened backend: tensors in, the form's call, tensors out, nothing left behind. */
+import type { DType, Opened, Tensor, TfjsForm } from '../types.ts'
+
+/** float32, int32 and bool are all that TF.js has; int64 (indices, axes) travels as int32. */
+function toTfjs(tf: any, t: Tensor): any {
+  if (t.dtype === 'float32') return tf.tensor(t.data, t.shape, 'float32')
+  if (t.dtype === 'bool') return tf.tensor(t.data, t.shape, 'bool')
+  return tf.tensor(Int32Array.from(t.data as Int32Array, Number), t.shape, 'int32')
+}
+async function fromTfjs(t: any): Promise<Tensor> {
+  const data = await t.data()
+  return { dtype: t.dtype as DType, shape: [...t.shape], data: data.slice() }
+}
+
+/**
+ * @param setMode sets the flags of this mode; called before every trial, since modes of one process share the flags
+ */
+export async function openTfjs(tf: any, identity: Readonly<Record<string, string>>, setMode?: () => void): Promise<Opened> {
+  return {
+    identity,
+    async run(form: TfjsForm, inputs) {
+      setMode?.()
+      const engine = tf.engine()
+      // a scope of our own instead of tidy: the Async forms return promises
+      engine.startScope('case')
+      try {
+        const outputs = await form.call(
+          tf,
+          inputs.map(t => (t ? toTfjs(tf, t) : null)),
+        )
+        const read: (Tensor | null)[] = []
+        for (const y of outputs) read.push(y ? await fromTfjs(y) : null)
+        return read
+      } finally {
+        engine.endScope()
+        tf.disposeVariables()
+      }
+    },
+    memory: () => {
+      const { numTensors, numBytes } = tf.memory()
+      return { numTensors, numBytes }
+    },
+    async close() {},
+  }
+}

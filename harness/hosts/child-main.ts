@@ -1,0 +1,82 @@
+/**
+ * The child's side: runs jobs as they are asked for, and reports through an inherited pipe with synchronous writes, so that what was finished is never
+ * lost and the parent always knows at which job a process died.
+ */
+import { writeSync } from 'node:fs'
+import { serialize } from 'node:v8'
+import { Worker } from 'node:worker_threads'
+import type { Backend, Op, Outcome } from '../types.ts'
+import { messageOf, worker } from '../worker.ts'
+import type { Job } from './host.ts'
+
+export type FromChild =
+  | { kind: 'ready'; identity: Readonly<Record<string, string>> }
+  | { kind: 'failed'; message: string; enable?: string }
+  | { kind: 'begin'; batch: number; i: number }
+  | { kind: 'end'; batch: number; i: number; outcome: Outcome }
+  | { kind: 'done'; batch: number; rss: number; cpuMs: number; insideCpuMs: number; insideMs: number }
+export interface ToChild {
+  batch: number
+  jobs: readonly Job[]
+}
+
+const PIPE = 3
+/** A frame: four bytes of length, then v8's serialisation. */
+function say(message: FromChild): void {
+  const body = serialize(message)
+  const frame = Buffer.allocUnsafe(4 + body.length)
+  frame.writeUInt32LE(body.length, 0)
+  body.copy(frame, 4)
+  for (let at = 0; at < frame.length; )
+    try {
+      at += writeSync(PIPE, frame, at)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    }
+}
+
+/** A child that hangs in native code would outlive a parent that was killed: a thread of its own watches for that. */
+function dieWithParent(): void {
+  const parent = process.ppid
+  const watch = new Worker(`const p = ${parent}; setInterval(() => { if (process.ppid !== p) process.kill(process.pid, 'SIGKILL') }, 500)`, {
+    eval: true,
+    stdout: false,
+    stderr: false,
+  })
+  watch.unref()
+}
+
+export async function serve(backend: Backend, list: readonly Op[]): Promise<void> {
+  dieWithParent()
+  process.on('SIGINT', () => {}) // Ctrl-C reaches the whole group; the parent decides
+  process.on('disconnect', () => process.exit(0))
+  const cpu = () => {
+    const u = process.cpuUsage()
+    return (u.user + u.system) / 1000
+  }
+  const inside = { cpuMs: 0, ms: 0 }
+  const w = worker(backend, new Map(list.map(op => [op.name, op])), undefined, inside, cpu)
+  try {
+    const opened = await w.open(backend.modes[0]!)
+    say({ kind: 'ready', identity: opened.identity })
+  } catch (error) {
+    say({ kind: 'failed', message: messageOf(error), enable: (error as { enable?: string })?.enable })
+    return
+  }
+  let queue = Promise.resolve()
+  process.on('message', (m: ToChild) => {
+    queue = queue.then(async () => {
+      for (let i = 0; i < m.jobs.length; i++) {
+        say({ kind: 'begin', batch: m.batch, i })
+        let outcome: Outcome
+        try {
+          outcome = await w.run(m.jobs[i]!)
+        } catch (error) {
+          outcome = { status: 'not-run', reason: messageOf(error) } // the runtime could not be opened in this mode
+        }
+        say({ kind: 'end', batch: m.batch, i, outcome })
+      }
+      say({ kind: 'done', batch: m.batch, rss: process.memoryUsage.rss(), cpuMs: cpu(), insideCpuMs: inside.cpuMs, insideMs: inside.ms })
+    })
+  })
+}

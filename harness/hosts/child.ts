@@ -1,0 +1,227 @@
+/** A backend in a Node child process: deadlines in the parent, deaths blamed on the job that was running, everything that was finished kept. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { deserialize } from 'node:v8'
+import { childScript } from '../bundle.ts'
+import { vulkanEnvironment } from '../cache.ts'
+import type { Backend, Outcome } from '../types.ts'
+import type { FromChild, ToChild } from './child-main.ts'
+import type { Host, HostOptions, Job, Start } from './host.ts'
+
+const OPEN_MS = 60_000
+const TAIL = 4000
+const MAX_RSS = 1.5 * 2 ** 30
+
+export interface ChildOptions extends HostOptions {
+  /** The backend's file, where it is not harness/backends/<name>.ts. */
+  file?: string
+  /** Op files, where they are not those of ops/. */
+  ops?: readonly string[]
+  /** Arguments of node, e.g. a small heap. */
+  nodeArgs?: readonly string[]
+}
+
+interface Child {
+  process: ChildProcess
+  /** Next message from the pipe, or the end of the process. */
+  next: (ms: number) => Promise<FromChild | { kind: 'closed'; how: string } | { kind: 'late' }>
+  /** Last lines that it printed: never parsed, kept for the message of a death. */
+  tail: () => string
+  closed: Promise<void>
+  rss: number
+}
+
+export function childHost(backend: Backend, options: ChildOptions = {}): Host {
+  let child: Child | null = null
+  let known: Start | null = null
+  let batches = 0
+  const total = { starts: 0, cpuMs: 0, insideCpuMs: 0, insideMs: 0, rssBytes: 0 }
+  let base = { cpuMs: 0, insideCpuMs: 0, insideMs: 0 }
+
+  async function open(): Promise<Start> {
+    const file = options.file ?? fileURLToPath(new URL(`../backends/${backend.name}.ts`, import.meta.url))
+    let script: string
+    let env: Record<string, string>
+    try {
+      script = await childScript(file, options.ops)
+      env = backend.needs?.includes('vulkan') ? await vulkanEnvironment() : {}
+    } catch (error) {
+      return { notRun: (error as Error).message }
+    }
+    total.starts++
+    base = { cpuMs: 0, insideCpuMs: 0, insideMs: 0 }
+    const fresh = launch(script, { ...env, ...options.env }, options)
+    const first = await fresh.next(OPEN_MS)
+    if (first.kind === 'ready') {
+      child = fresh
+      return { identity: first.identity }
+    }
+    await end(fresh)
+    if (first.kind === 'failed') return { notRun: first.message, ...(first.enable ? { enable: first.enable } : {}) }
+    return {
+      notRun:
+        first.kind === 'closed'
+          ? `the process ended at its start (${first.how}): ${fresh.tail()}`
+          : `the runtime did not start within ${OPEN_MS / 1000} s`,
+    }
+  }
+  async function start(): Promise<Start> {
+    if (child) return known!
+    known = await open()
+    return known
+  }
+  async function restart(): Promise<void> {
+    if (child) await end(child)
+    child = null
+  }
+
+  async function run(jobs: readonly Job[], deadlineMs: number, done: (i: number, outcome: Outcome) => void): Promise<void> {
+    let from = 0
+    while (from < jobs.length) {
+      if (child && child.rss > (options.maxRss ?? MAX_RSS)) await restart()
+      const started = await start()
+      if ('notRun' in started) {
+        // never opened again after a good start: said for what is left
+        for (let i = from; i < jobs.length; i++) done(i, { status: 'not-run', reason: started.notRun })
+        return
+      }
+      from = await batch(jobs, from, deadlineMs, done)
+    }
+  }
+
+  /** One message to the child; returns the first job that has no outcome yet (all: the number of jobs). */
+  async function batch(jobs: readonly Job[], from: number, deadlineMs: number, done: (i: number, outcome: Outcome) => void): Promise<number> {
+    const c = child!
+    const number = ++batches
+    const message: ToChild = { batch: number, jobs: from ? jobs.slice(from) : jobs }
+    try {
+      c.process.send(message, () => {})
+    } catch {
+      // the process is gone: the pipe says how
+    }
+    let at = from
+    for (;;) {
+      const m = await c.next(deadlineMs)
+      switch (m.kind) {
+        case 'begin':
+          break
+        case 'end':
+          // answers to other batches, late or given twice, say nothing about this one
+          if (m.batch !== number || m.i + from !== at) break
+          done(at++, m.outcome)
+          break
+        case 'done':
+          if (m.batch !== number) break
+          c.rss = m.rss
+          total.cpuMs += m.cpuMs - base.cpuMs
+          total.insideCpuMs += m.insideCpuMs - base.insideCpuMs
+          total.insideMs += m.insideMs - base.insideMs
+          total.rssBytes = Math.max(total.rssBytes, m.rss)
+          base = m
+          return at
+        case 'late':
+          await restart()
+          if (at >= jobs.length) return at
+          done(at, { status: 'hung', afterMs: deadlineMs })
+          return at + 1
+        case 'closed': {
+          child = null
+          if (at >= jobs.length) return at
+          const tail = c.tail()
+          if (/heap out of memory|allocation failed - JavaScript heap/i.test(tail))
+            done(at, { status: 'out-of-memory', message: 'JavaScript heap out of memory' })
+          else done(at, { status: 'died', how: m.how, message: lastLine(tail) })
+          return at + 1
+        }
+        default: // ready or failed a second time: not an answer
+          break
+      }
+    }
+  }
+
+  return {
+    backend,
+    start,
+    restart,
+    run,
+    stats: () => ({ ...total }),
+    async close() {
+      await restart()
+    },
+  }
+}
+
+const lastLine = (text: string): string =>
+  text
+    .split('\n')
+    .map(l => l.trim())
+    .filter(l => l && !/^at |^\^|^node:|^Node\.js/.test(l))
+    .at(-1) ?? ''
+
+function launch(script: string, env: Record<string, string>, options: ChildOptions): Child {
+  const process_ = spawn(process.execPath, [...(options.nodeArgs ?? []), '--no-warnings', script], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'ipc'],
+    serialization: 'advanced',
+    detached: false,
+  })
+  let tail = ''
+  const keep = (chunk: Buffer) => {
+    tail = (tail + chunk.toString('latin1')).slice(-TAIL)
+    options.log?.(chunk.toString('latin1'))
+  }
+  process_.stdout!.on('data', keep)
+  process_.stderr!.on('data', keep)
+  const queue: (FromChild | { kind: 'closed'; how: string })[] = []
+  let wake: (() => void) | null = null
+  const put = (m: (typeof queue)[number]) => {
+    queue.push(m)
+    wake?.()
+  }
+  let pending: Buffer = Buffer.alloc(0)
+  ;(process_.stdio[3] as Readable).on('data', (chunk: Buffer) => {
+    pending = pending.length ? Buffer.concat([pending, chunk]) : chunk
+    let at = 0
+    while (pending.length - at >= 4) {
+      const size = pending.readUInt32LE(at)
+      if (pending.length - at - 4 < size) break
+      put(deserialize(pending.subarray(at + 4, at + 4 + size)) as FromChild)
+      at += 4 + size
+    }
+    if (at) pending = pending.subarray(at)
+  })
+  ;(process_.stdio[3] as Readable).on('error', () => {})
+  process_.on('error', error => put({ kind: 'closed', how: error.message }))
+  // `close` comes after the pipes are read to their end: nothing that was written is lost
+  const closed = new Promise<void>(resolve =>
+    process_.on('close', (code, signal) => {
+      put({ kind: 'closed', how: signal ?? `exit ${code}` })
+      resolve()
+    }),
+  )
+  return {
+    process: process_,
+    closed,
+    rss: 0,
+    tail: () => tail,
+    async next(ms) {
+      if (!queue.length) {
+        let timer: NodeJS.Timeout | undefined
+        const late = await new Promise<boolean>(resolve => {
+          wake = () => resolve(false)
+          timer = setTimeout(() => resolve(true), ms)
+        })
+        clearTimeout(timer)
+        wake = null
+        if (late && !queue.length) return { kind: 'late' }
+      }
+      return queue.shift()!
+    },
+  }
+}
+
+async function end(c: Child): Promise<void> {
+  c.process.kill('SIGKILL')
+  await c.closed
+}
