@@ -119,3 +119,24 @@ export async function vulkanEnvironment(): Promise<Record<string, string>> {
   const dir = await unpackBrowser()
   return { LD_LIBRARY_PATH: [dir, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':'), VK_ICD_FILENAMES: join(dir, 'vk_swiftshader_icd.json') }
 }
+
+const RUNS = 200
+/** Folders of the newest runs on this machine, so that `replay d-…` finds a defect wherever its run was written. */
+export function recentRuns(): string[] {
+  try {
+    return readFileSync(join(cacheFolder(), 'runs.txt'), 'utf8').split('\n').filter(Boolean).reverse()
+  } catch {
+    return []
+  }
+}
+export function rememberRun(dir: string): void {
+  const others = recentRuns()
+    .filter(d => d !== dir)
+    .reverse()
+    .slice(-RUNS)
+  try {
+    writeFileSync(join(cacheFolder(), 'runs.txt'), `${[...others, dir].join('\n')}\n`)
+  } catch {
+    // a convenience only: the report's own commands carry their cases
+  }
+}

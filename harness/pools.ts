@@ -40,6 +40,7 @@ import {
   padsOf,
   padWords,
   type WindowAttributes,
+  whyNotSame,
   windowFields,
 } from './windows.ts'
 
@@ -311,8 +312,7 @@ export function tfjsPool(c: Case<PoolAttributes>, { kind, excluded, padding }: T
   if (invalid) return paths.length ? paths : [{ declined: 'TF.js pools do not count padding' }]
   if (padding !== null && !words.valid) add('pad-valid', (tf, v) => plain(tf, tf.pad(v, rows(g.fitted), padding), 'valid'))
   if (!excluded && !words.valid && rank < 3 && !rounded) add('explicit', (tf, v) => plain(tf, v, rows(g.pads)), `tf.${name} never counts padding`)
-  if (!words.same && a.auto_pad === 'SAME_LOWER') add('same', (tf, v) => plain(tf, v, 'same'), "'same' puts the odd pixel at the end")
-  if (!words.same && a.auto_pad === 'NOTSET' && number !== null && a.strides.some(s => s > 1) && excluded)
-    add('same', (tf, v) => plain(tf, v, 'same'), "'same' pads an even image less than PyTorch's fixed padding does")
+  const notSame = words.same ? null : whyNotSame(a, number)
+  if (notSame && excluded) add('as-same', (tf, v) => plain(tf, v, 'same'), notSame)
   return paths.length ? paths : [{ declined: `tf.${name} has no such padding` }]
 }

@@ -42,6 +42,7 @@ const COLUMNS: readonly { head: string; name: string; backends: readonly string[
   { head: 'published', name: 'expected', backends: ['expected'] },
 ]
 const WIDTH = 6
+const SHORT: Record<string, string> = { 'onnxruntime-node': 'ort', 'onnxruntime-web': 'ort-web', 'TensorFlow.js': 'tf.js', published: 'given' }
 
 /** op × backend; the number counts causes, not trials. Twins of one runtime in the browser share a column and show the worse of the two. */
 export function matrix(summary: Summary, c: Ink): string[] {
@@ -55,7 +56,8 @@ export function matrix(summary: Summary, c: Ink): string[] {
   let last = ''
   for (const col of columns) {
     const span = columns.filter(x => x.head === col.head).length
-    if (col.head !== last) heads += col.head.slice(0, span * (WIDTH + 1) - 1).padEnd(span * (WIDTH + 1))
+    if (col.head !== last)
+      heads += (col.head.length < span * (WIDTH + 1) ? col.head : SHORT[col.head]!.slice(0, span * (WIDTH + 1) - 1)).padEnd(span * (WIDTH + 1))
     last = col.head
   }
   const names = ' '.repeat(first + 2) + columns.map(col => col.name.slice(0, WIDTH).padEnd(WIDTH + 1)).join('')

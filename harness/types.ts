@@ -288,6 +288,8 @@ export interface Backend {
   needs?: readonly ('vulkan' | 'chromium')[]
   /** Nodes that the runtime lacks say so with this message: then the verdict is `gap`. */
   noKernel?: RegExp
+  /** A WebAssembly trap: the instance's memory can no longer be trusted, so that it counts as a death and the host is started again. */
+  trap?: RegExp
   /** The device is gone: the host is started again. */
   deviceLost?: RegExp
   /** Relative cost of a trial (1 = a CPU backend): sizes batches and deadlines. */

@@ -211,6 +211,40 @@ export const imageFirst = (rank: number, call: Call, others: Convert = t => t): 
   finish: ([y]) => [rank === 3 ? signal(y!) : y!],
 })
 
+/** W [M, D, kernel] with zeros between the taps, so that the dilation is part of the kernel: TF.js takes no stride next to a dilation. */
+export function stuffed(w: Tensor, dilations: readonly number[]): Tensor {
+  const kernel = w.shape.slice(2)
+  const shape = [...w.shape.slice(0, 2), ...kernel.map((k, i) => (k - 1) * dilations[i]! + 1)]
+  const out = new Float32Array(sizeOf(shape))
+  const [from, to] = [[1, 1, ...kernel].slice(-3), [1, 1, ...shape.slice(2)].slice(-3)] as [number[], number[]]
+  const step = [1, 1, ...dilations].slice(-3)
+  for (let i = 0; i < w.data.length; i++) {
+    const [p, z, y, x] = [
+      Math.floor(i / (from[0]! * from[1]! * from[2]!)),
+      Math.floor(i / (from[1]! * from[2]!)) % from[0]!,
+      Math.floor(i / from[2]!) % from[1]!,
+      i % from[2]!,
+    ]
+    out[((p * to[0]! + z * step[0]!) * to[1]! + y * step[1]!) * to[2]! + x * step[2]!] = w.data[i] as number
+  }
+  return { dtype: w.dtype, shape, data: out }
+}
+
+/** Groups as TF.js can write them: channels of x and filters of w (both last axes) in `group` parts, one convolution each, joined. */
+export function inGroups(tf: any, group: number, x: any, w: any, conv: (x: any, w: any) => any): any {
+  const [xs, ws] = [tf.split(x, group, x.rank - 1), tf.split(w, group, w.rank - 1)]
+  return tf.concat(
+    xs.map((v: any, i: number) => conv(v, ws[i])),
+    x.rank - 1,
+  )
+}
+/** Why pads that are not those of 'same' are often said so all the same; null where nobody would. `number`: the one pad of all sides. */
+export function whyNotSame(a: WindowAttributes, number: number | null): string | null {
+  if (a.auto_pad === 'SAME_LOWER') return "'same' puts the odd pixel at the end"
+  if (a.auto_pad === 'NOTSET' && number && a.strides.some(s => s > 1)) return "'same' pads an even image less than the fixed pads of a PyTorch model"
+  return null
+}
+
 // ── ONNX forms ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const int64 = (v: readonly number[]): Tensor => tensor('int64', [v.length], v)

@@ -77,6 +77,7 @@ export function worker(
       const message = messageOf(error)
       const ms = spent()
       if (error instanceof FellBack) return { status: 'fell-back', to: error.to }
+      if (backend.trap?.test(message)) return { status: 'died', how: 'trap', message }
       if (backend.deviceLost?.test(message)) return { status: 'device-lost', message }
       if (/out of memory|bad_alloc|Array buffer allocation failed|Cannot enlarge memory|OutOfMemory/i.test(message))
         return { status: 'out-of-memory', message }

@@ -44,6 +44,7 @@ import {
   fastBound,
   imageFirst,
   imageLast,
+  inGroups,
   layerOnce,
   lift,
   liftPads,
@@ -52,8 +53,10 @@ import {
   padsOf,
   padWords,
   rankOf,
+  stuffed,
   subnormals,
   type WindowAttributes,
+  whyNotSame,
   windowFields,
 } from '../harness/windows.ts'
 
@@ -303,34 +306,17 @@ function onnx(c: Case<A>): Lowering<OnnxForm>[] {
 
 // ── TF.js ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** W [M, D, kernel] with zeros between the taps, so that the dilation is part of the kernel: TF.js takes no stride next to a dilation. */
-function stuffed(w: Tensor, dilations: readonly number[]): Tensor {
-  const kernel = w.shape.slice(2)
-  const shape = [...w.shape.slice(0, 2), ...kernel.map((k, i) => (k - 1) * dilations[i]! + 1)]
-  const out = new Float32Array(sizeOf(shape))
-  const [from, to] = [[1, 1, ...kernel].slice(-3), [1, 1, ...shape.slice(2)].slice(-3)] as [number[], number[]]
-  const step = [1, 1, ...dilations].slice(-3)
-  for (let i = 0; i < w.data.length; i++) {
-    const [p, z, y, x] = [
-      Math.floor(i / (from[0]! * from[1]! * from[2]!)),
-      Math.floor(i / (from[1]! * from[2]!)) % from[0]!,
-      Math.floor(i / from[2]!) % from[1]!,
-      i % from[2]!,
-    ]
-    out[((p * to[0]! + z * step[0]!) * to[1]! + y * step[1]!) * to[2]! + x * step[2]!] = w.data[i] as number
-  }
-  return { dtype: w.dtype, shape, data: out }
+/** Convolves x [N, spatial, C] with w [kernel, C, M]. */
+type Call = (tf: any, x: any, w: any, b?: any) => any
+interface Options {
+  /** w is depthwise: [kernel, C, multiplier]. */
+  each?: boolean
+  /** A signal stays one: no axis of height 1. */
+  flat?: boolean
+  /** The call adds the bias itself. */
+  biased?: boolean
+  naive?: string
 }
-
-/** Groups as TF.js can write them: channels of x and filters of w (both last axes) in `group` parts, one convolution each, joined. */
-function inGroups(tf: any, group: number, x: any, w: any, conv: (x: any, w: any) => any): any {
-  const [xs, ws] = [tf.split(x, group, x.rank - 1), tf.split(w, group, w.rank - 1)]
-  return tf.concat(
-    xs.map((v: any, i: number) => conv(v, ws[i])),
-    x.rank - 1,
-  )
-}
-const both = 'TF.js refuses strides above 1 next to dilations above 1'
 
 function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
   const { attributes: a } = c
@@ -339,143 +325,115 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
   const rank = a.kernel_shape.length
   const [filters, depth] = w.shape as [number, number]
   const channels = x.shape[1]!
-  const sizes = x.shape.slice(2)
   if (a.kernel_shape.some((k, i) => k !== w.shape[i + 2])) return [{ declined: 'TF.js takes the kernel size from the filter' }]
   if (invalid && a.auto_pad !== 'NOTSET' && a.pads.some(p => p !== 0)) return [{ declined: 'TF.js has one argument for padding' }]
   const depthwise = a.group === channels && depth === 1 && filters % channels === 0
   const split = a.group > 1 && !(depthwise && rank < 3)
-  if (split && (filters % a.group || depth * a.group !== channels))
-    return [{ declined: 'TF.js has no groups: unequal ones cannot be written as split and concat' }]
+  if (split && (filters % a.group || depth * a.group !== channels)) return [{ declined: 'TF.js has no groups, and unequal ones cannot be split' }]
+  // TF.js takes no stride next to a dilation: the dilation becomes part of the kernel.
+  const stuff = a.strides.some(s => s > 1) && a.dilations.some(d => d > 1)
+  if (stuff && !tame(x)) return [{ declined: 'TF.js takes no stride next to a dilation, and zeros between the taps meet NaN or infinities' }]
 
-  const pads = padsOf(a, sizes)
-  const words = padWords(a, pads, sizes)
+  const pads = padsOf(a, x.shape.slice(2))
+  const words = padWords(a, pads, x.shape.slice(2))
   const word = words.valid ? 'valid' : words.same ? 'same' : null
-  const strided = a.strides.some(s => s > 1) && a.dilations.some(d => d > 1)
-  if (strided && !tame(x)) return [{ declined: 'TF.js takes no stride next to a dilation, and zeros between the taps meet NaN or infinities' }]
-  const dilations = strided ? a.dilations.map(() => 1) : [...a.dilations]
-  // [kernel…, D, M] of the (lifted) filter; depthwise [kernel…, C, multiplier].
-  const filter = (t: Tensor, lifted: boolean, each: boolean): Tensor => {
-    const {
-      shape: [m, d, ...kernel],
-      ...rest
-    } = strided ? stuffed(t, a.dilations) : t
-    const shape = [...(each ? [channels, filters / channels] : [m!, d!]), ...(lifted ? lift(kernel, 1) : kernel)]
-    const spatial = shape.slice(2).map((_, i) => i + 2)
-    return permute({ ...rest, shape }, each ? [...spatial, 0, 1] : [...spatial, 1, 0])
+  const [strides, dilations] = [lift(a.strides, 1), lift(stuff ? a.dilations.map(() => 1) : a.dilations, 1)]
+  const rows = padRows(liftPads(pads))
+  const filter = (t: Tensor, each: boolean, flat: boolean): Tensor => {
+    const { dtype, data, shape } = stuff ? stuffed(t, a.dilations) : t
+    const kernel = flat ? shape.slice(2) : lift(shape.slice(2), 1)
+    const spatial = kernel.map((_, i) => i + 2)
+    const front = each ? [channels, filters / channels] : [filters, depth]
+    return permute({ dtype, data, shape: [...front, ...kernel] }, each ? [...spatial, 0, 1] : [...spatial, 1, 0])
   }
+
   const paths: Lowering<TfjsForm>[] = []
-  const bias = (tf: any, y: any, t: readonly any[]) => (t[2] ? tf.add(y, t[2]) : y)
-  type Options = { lifted?: boolean; each?: boolean; naive?: string }
-  const last = (path: string, call: (tf: any, t: readonly any[]) => any, { lifted = false, each = false, naive }: Options = {}) => {
-    const form = imageLast(rank + 2, lifted, call, (t, i) => (i === 1 ? filter(t, lifted, each) : t))
-    paths.push(naive ? { path, form, naive } : { path, form })
+  const biased = (call: Call, own: boolean) => (tf: any, t: readonly any[]) =>
+    own || !t[2] ? call(tf, t[0], t[1], t[2] ?? undefined) : tf.add(call(tf, t[0], t[1]), t[2])
+  const say = (path: string, call: Call, o: Options = {}) => {
+    const form = imageLast(rank + 2, !o.flat, biased(call, !!o.biased), (t, i) => (i === 1 ? filter(t, !!o.each, !!o.flat) : t))
+    paths.push(o.naive ? { path, form, naive: o.naive } : { path, form })
   }
-  const first = (path: string, call: (tf: any, t: readonly any[]) => any, each: boolean) => {
-    const column = (t: Tensor) => reshape(t, [t.shape[0]!, 1, 1])
-    const form = imageFirst(
-      rank + 2,
-      (tf, t) => bias(tf, call(tf, t), t),
-      (t, i) => (i === 1 ? filter(t, true, each) : column(t)),
-    )
-    paths.push({ path, form })
+  const sayNchw = (path: string, call: Call, each: boolean) => {
+    const others = (t: Tensor, i: number) => (i === 1 ? filter(t, each, false) : reshape(t, [t.shape[0]!, 1, 1]))
+    paths.push({ path, form: imageFirst(rank + 2, biased(call, false), others) })
   }
-  const layer = (name: string, kernelSize: readonly number[], more: object) =>
-    layerOnce(name, { kernelSize, strides: a.strides, padding: word, dilationRate: dilations, useBias: !!b, ...more })
-  const extent = strided ? a.kernel_shape.map((k, i) => effective(k, a.dilations[i]!)) : [...a.kernel_shape]
+  const layer = (name: string, more: object): Call => {
+    const kernelSize = a.kernel_shape.map((k, i) => (stuff ? effective(k, a.dilations[i]!) : k))
+    const dilationRate = dilations.slice(-rank)
+    const apply = layerOnce(name, { kernelSize, strides: a.strides, padding: word, dilationRate, useBias: !!b, ...more })
+    return (tf, v, f, bias) => apply(tf, [v, f, bias])
+  }
 
   if (rank === 3) {
-    const conv = (tf: any, v: any, f: any, pad: unknown) => tf.conv3d(v, f, a.strides, pad, 'NDHWC', dilations)
-    const padded = (tf: any, v: any) => (words.valid ? v : tf.pad(v, padRows(pads)))
-    if (split)
-      last('split-conv3d-concat', (tf, t) =>
-        bias(
-          tf,
-          inGroups(tf, a.group, padded(tf, t[0]), t[1], (v, f) => conv(tf, v, f, 'valid')),
-          t,
-        ),
-      )
+    const conv3d =
+      (pad: unknown): Call =>
+      (tf, v, f) =>
+        tf.conv3d(v, f, strides, pad, 'NDHWC', dilations)
+    const padded = (tf: any, v: any) => (words.valid ? v : tf.pad(v, rows))
+    if (split) say('split-conv3d-concat', (tf, v, f) => inGroups(tf, a.group, padded(tf, v), f, (p, q) => conv3d('valid')(tf, p, q)))
     else {
-      if (word) last(`conv3d-${word}`, (tf, t) => bias(tf, conv(tf, t[0], t[1], word), t))
-      if (!words.valid) last('pad-conv3d', (tf, t) => bias(tf, conv(tf, padded(tf, t[0]), t[1], 'valid'), t))
-      if (word && !invalid) last('layers-conv3d', layer('conv3d', extent, { filters }))
+      if (word) say(`conv3d-${word}`, conv3d(word))
+      if (!words.valid) say('pad-conv3d', (tf, v, f) => conv3d('valid')(tf, padded(tf, v), f))
+      if (word && !invalid) say('layers-conv3d', layer('conv3d', { filters }), { biased: true })
     }
-    return paths
+    return paths.length ? paths : [{ declined: 'no argument of tf.conv3d says this' }]
   }
 
-  const [strides, two] = [lift(a.strides, 1), lift(dilations, 1)]
-  const rows = padRows(liftPads(pads))
-  const image = { lifted: true }
-  // 'number' is one pad for all four sides: not a signal's, whose height takes none.
+  // A number is one pad for all four sides: not a signal's, whose height takes none.
   const forms: [string, unknown][] = [['explicit', a.auto_pad === 'SAME' ? 'SAME' : rows]]
   if (words.valid) forms.push(['valid', 'valid'])
   if (words.same && !invalid) forms.push(['same', 'same'])
   if (words.number !== null && (rank === 2 || words.number === 0)) forms.push(['number', words.number])
-  const lower = !words.same && (a.auto_pad === 'SAME_LOWER' || (words.number !== null && a.strides.some(s => s > 1)))
-  const notSame =
-    a.auto_pad === 'SAME_LOWER' ? "'same' puts the odd pixel at the end" : "'same' pads an even image less than PyTorch's fixed padding does"
+  const notSame = words.same ? null : whyNotSame(a, words.number)
+  const conv2d =
+    (pad: unknown, ...more: unknown[]): Call =>
+    (tf, v, f) =>
+      tf.conv2d(v, f, strides, pad, 'NHWC', dilations, ...more)
 
   if (split) {
-    last(
-      'split-conv2d-concat',
-      (tf, t) =>
-        bias(
-          tf,
-          inGroups(tf, a.group, t[0], t[1], (v, f) => tf.conv2d(v, f, strides, rows, 'NHWC', two)),
-          t,
-        ),
-      image,
-    )
-    if (word)
-      last('grouped-filter', (tf, t) => bias(tf, tf.conv2d(t[0], t[1], strides, word, 'NHWC', two), t), {
-        ...image,
-        naive: 'tf.conv2d has no groups',
-      })
+    say('split-conv2d-concat', (tf, v, f) => inGroups(tf, a.group, v, f, (p, q) => conv2d(rows)(tf, p, q)))
+    if (word) say('grouped-filter', conv2d(word), { naive: 'tf.conv2d has no groups: a filter of fewer channels is refused' })
     return paths
   }
   if (a.group === 1) {
-    const conv = (tf: any, t: readonly any[], pad: unknown, ...more: unknown[]) =>
-      bias(tf, tf.conv2d(t[0], t[1], strides, pad, 'NHWC', two, ...more), t)
-    for (const [name, pad] of rank === 1 ? forms.slice(0, 1) : forms) last(`conv2d-${name}`, (tf, t) => conv(tf, t, pad), image)
+    for (const [name, pad] of rank === 1 ? forms.slice(0, 1) : forms) say(`conv2d-${name}`, conv2d(pad))
     if (rank === 1)
-      for (const [name, pad] of forms) last(`conv1d-${name}`, (tf, t) => bias(tf, tf.conv1d(t[0], t[1], a.strides[0], pad, 'NWC', dilations[0]), t))
+      for (const [name, pad] of forms) say(`conv1d-${name}`, (tf, v, f) => tf.conv1d(v, f, a.strides[0], pad, 'NWC', dilations[1]), { flat: true })
     if (invalid) return paths
-    last('conv2d-floor', (tf, t) => conv(tf, t, rows, 'floor'), image)
-    const scalars = new Set(strides).size === 1 && new Set(two).size === 1
-    if (scalars) last('conv2d-scalars', (tf, t) => bias(tf, tf.conv2d(t[0], t[1], strides[0], word ?? rows, 'NHWC', two[0]), t), image)
-    if (!words.valid) last('pad-conv2d', (tf, t) => bias(tf, tf.conv2d(tf.pad(t[0], rows), t[1], strides, 'valid', 'NHWC', two), t), image)
-    const fused = (pad: unknown) => (tf: any, t: readonly any[]) =>
-      tf.fused.conv2d({ x: t[0], filter: t[1], strides, pad, dilations: two, bias: t[2] ?? undefined })
-    last('fused-conv2d-explicit', fused(rows), image)
-    if (word) last(`fused-conv2d-${word}`, fused(word), image)
-    if (word && rank === 2) last('layers-conv2d', layer('conv2d', extent, { filters }))
-    if (word && rank === 1) last('layers-conv1d', layer('conv1d', extent, { filters }))
+    const fused =
+      (pad: unknown): Call =>
+      (tf, v, filter, bias) =>
+        tf.fused.conv2d({ x: v, filter, strides, pad, dilations, bias })
+    say('conv2d-floor', conv2d(rows, 'floor'))
+    if (new Set(strides).size === 1 && new Set(dilations).size === 1)
+      say('conv2d-scalars', (tf, v, f) => tf.conv2d(v, f, strides[0], word ?? rows, 'NHWC', dilations[0]))
+    if (!words.valid) say('pad-conv2d', (tf, v, f) => conv2d('valid')(tf, tf.pad(v, rows), f))
+    sayNchw('conv2d-nchw', (tf, v, f) => tf.conv2d(v, f, strides, padRows(liftPads(pads), 'NCHW'), 'NCHW', dilations), false)
+    say('fused-conv2d-explicit', fused(rows), { biased: true })
+    if (word) {
+      say(`fused-conv2d-${word}`, fused(word), { biased: true })
+      say(`layers-conv${rank}d`, layer(`conv${rank}d`, { filters }), { biased: true, flat: true })
+    }
     if (rank === 1 && pads[0] === (a.kernel_shape[0]! - 1) * a.dilations[0]! && pads[1] === 0)
-      last('layers-conv1d-causal', layer('conv1d', extent, { filters, padding: 'causal' }))
-    first('conv2d-nchw', (tf, t) => tf.conv2d(t[0], t[1], strides, padRows(liftPads(pads), 'NCHW'), 'NCHW', two), false)
-    if (lower) last('same', (tf, t) => conv(tf, t, 'same'), { ...image, naive: notSame })
-    if (strided)
-      last('strided-dilated', (tf, t) => bias(tf, tf.conv2d(t[0], t[1], strides, rows, 'NHWC', lift(a.dilations, 1)), t), { ...image, naive: both })
+      say('layers-conv1d-causal', layer('conv1d', { filters, padding: 'causal' }), { biased: true, flat: true })
+    if (notSame) say('conv2d-as-same', conv2d('same'), { naive: notSame })
   }
   if (depthwise && !invalid) {
-    const each = { lifted: true, each: true }
-    const conv = (tf: any, t: readonly any[], pad: unknown) => bias(tf, tf.depthwiseConv2d(t[0], t[1], strides, pad, 'NHWC', two), t)
-    for (const [name, pad] of forms) last(`depthwise-${name}`, (tf, t) => conv(tf, t, pad), each)
-    first('depthwise-nchw', (tf, t) => tf.depthwiseConv2d(t[0], t[1], strides, padRows(liftPads(pads), 'NCHW'), 'NCHW', two), true)
+    const dw =
+      (pad: unknown): Call =>
+      (tf, v, f) =>
+        tf.depthwiseConv2d(v, f, strides, pad, 'NHWC', dilations)
+    for (const [name, pad] of forms) say(`depthwise-${name}`, dw(pad), { each: true })
+    sayNchw('depthwise-nchw', (tf, v, f) => tf.depthwiseConv2d(v, f, strides, padRows(liftPads(pads), 'NCHW'), 'NCHW', dilations), true)
     if (word) {
-      last(
-        `fused-depthwise-${word}`,
-        (tf, t) => tf.fused.depthwiseConv2d({ x: t[0], filter: t[1], strides, pad: word, dilations: two, bias: t[2] ?? undefined }),
-        each,
-      )
-      if (tame(x) && tame(w))
-        last(
-          'separable',
-          (tf, t) => bias(tf, tf.separableConv2d(t[0], t[1], tf.reshape(tf.eye(filters), [1, 1, filters, filters]), strides, word, two), t),
-          each,
-        )
-      if (rank === 2) last('layers-depthwise', layer('depthwiseConv2d', extent, { depthMultiplier: filters / channels }), { each: true })
+      const fused: Call = (tf, v, filter, bias) => tf.fused.depthwiseConv2d({ x: v, filter, strides, pad: word, dilations, bias })
+      say(`fused-depthwise-${word}`, fused, { each: true, biased: true })
+      const pointwise = (tf: any) => tf.reshape(tf.eye(filters), [1, 1, filters, filters])
+      if (tame(x) && tame(w)) say('separable', (tf, v, f) => tf.separableConv2d(v, f, pointwise(tf), strides, word, dilations), { each: true })
+      if (rank === 2) say('layers-depthwise', layer('depthwiseConv2d', { depthMultiplier: filters / channels }), { each: true, biased: true })
     }
-    if (lower) last('depthwise-same', (tf, t) => conv(tf, t, 'same'), { ...each, naive: notSame })
+    if (notSame) say('depthwise-as-same', dw('same'), { each: true, naive: notSame })
   }
   return paths
 }

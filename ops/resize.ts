@@ -132,8 +132,6 @@ interface Taps {
   unread: number[][]
   /** Result's movement for a coordinate that is off by u, per unit of difference between neighbours (antialias: per unit of Σ|x|). */
   steep: Float64Array
-  /** Every step of the coordinate and of the weights is exact where quotients are rounded once. */
-  exact: boolean
   /** Outside the image (tf_crop_and_resize gives extrapolation_value there), and where rounding decides on that. */
   outside: Uint8Array
   border: Uint8Array
@@ -153,7 +151,6 @@ function tapsOf(a: Full, g: Axis): Taps {
     weight: [],
     unread: [],
     steep: new Float64Array(g.out),
-    exact,
     outside: flags(),
     border: flags(),
     identity: false,
@@ -292,18 +289,12 @@ function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
 
   const value = settled(passes(x.data, x.shape, list, () => sum))
   const b = passes(x.data, x.shape, list, () => magnitude)
-  /** Σ over these axes of what a coordinate that is off may change, in u; the other axes interpolate the differences. */
-  const moved = (those: Taps[]) => {
-    const total = new Float64Array(value.length)
-    for (const d of those)
-      for (const [i, v] of passes(x.data, x.shape, [d, ...list.filter(t => t !== d)], t =>
-        t === d ? drift(a.antialias === 1) : magnitude,
-      ).entries())
-        total[i]! += v
-    return total
+  // What coordinates that are off may change, in u: along one axis the slope, the other axes interpolate it.
+  const moves = new Float64Array(value.length)
+  for (const d of list) {
+    const slopes = passes(x.data, x.shape, [d, ...list.filter(t => t !== d)], t => (t === d ? drift(a.antialias === 1) : magnitude))
+    for (const [i, v] of slopes.entries()) moves[i]! += v
   }
-  const exact = (t: Taps) => t.exact && a.mode === 'linear' && !a.antialias
-  const [always, divided] = [moved(list.filter(t => !exact(t))), moved(list.filter(exact))]
   const terms = list.reduce((n, t) => n + t.at.reduce((m, p) => Math.max(m, p.length), 0), 0)
   const rate = a.antialias ? terms + 8 : (a.mode === 'linear' ? 4 : 15) * Math.max(2, list.length)
   const range = RANGE[x.dtype]
@@ -322,8 +313,7 @@ function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
     const tiny = x.dtype === 'float16' ? (arithmetic.flushesSubnormals ? 2 ** -14 : 2 ** -24) : h.eta(arithmetic)
     return value.map((_, i) => {
       if (outside[i] || border[i]) return border[i] ? NaN : 0
-      const moves = always[i]! + (arithmetic.division > 2 ? divided[i]! : 0)
-      const error = arithmetic.u * (rate * b[i]! + moves) + tiny * 4 * terms + (range ? Math.max(1, list.length) : 0)
+      const error = arithmetic.u * (rate * b[i]! + moves[i]!) + tiny * 4 * terms + (range ? Math.max(1, list.length) : 0)
       return b[i]! + error < largest && !clipped[i] ? error : NaN
     })
   }

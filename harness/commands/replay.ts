@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadBackends, selectBackends } from '../backends.ts'
+import { recentRuns } from '../cache.ts'
 import { UserError } from '../errors.ts'
 import { benchOf, judge, reference } from '../judge.ts'
 import { loadOps, opFor } from '../ops.ts'
@@ -145,6 +146,7 @@ function fromJson(text: string, where: string, ops: ReadonlyMap<string, Op>): { 
 function* catalogues(): Iterable<string> {
   const known = join(ROOT, 'reports', 'known')
   if (existsSync(known)) for (const f of readdirSync(known)) if (f.endsWith('.json')) yield join(known, f)
+  for (const d of recentRuns()) if (existsSync(join(d, 'catalogue.json'))) yield join(d, 'catalogue.json')
   const runs = join(ROOT, 'reports', 'runs')
   if (existsSync(runs))
     for (const d of readdirSync(runs).sort().reverse()) if (existsSync(join(runs, d, 'catalogue.json'))) yield join(runs, d, 'catalogue.json')

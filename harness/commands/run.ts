@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { createLogUpdate } from 'log-update'
 import { writeReports } from '../../reports/write.ts'
 import { loadBackends, selectBackends } from '../backends.ts'
+import { rememberRun } from '../cache.ts'
 import { fileError, UserError } from '../errors.ts'
 import { type External, readExternal } from '../external.ts'
 import { follow } from '../follow.ts'
@@ -123,6 +124,7 @@ export async function runCommand(given: RunFlags): Promise<number> {
     compares: { known: [], history: [] },
   }
   writeJson(join(dir, 'run.json'), run)
+  rememberRun(dir)
   const journal = openJournal(join(dir, 'journal.jsonl'))
   const entries: Entry[] = []
   const tee: Journal = {

@@ -110,6 +110,10 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
           // answers to other batches, late or given twice, say nothing about this one
           if (m.batch !== number || m.i + from !== at) break
           done(at++, m.outcome)
+          if (spoils(m.outcome)) {
+            await restart()
+            return at
+          }
           break
         case 'done':
           if (m.batch !== number) break
@@ -151,6 +155,9 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
     },
   }
 }
+
+/** After these nothing that the process returns can be trusted. */
+export const spoils = (o: Outcome): boolean => o.status === 'died' || o.status === 'device-lost' || o.status === 'out-of-memory'
 
 const lastLine = (text: string): string =>
   text

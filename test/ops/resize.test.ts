@@ -20,7 +20,7 @@ function plain(e: Expected): Plain {
 /** The definition's values. */
 const values = (attributes: Case['attributes'], x: TensorSpec): number[] => [...plain(answer(attributes, x)).value]
 /** What the judge says of these outputs. */
-function verdict(attributes: Case['attributes'], x: TensorSpec, data: number[], shape = [data.length]) {
+function verdict(attributes: Case['attributes'], x: TensorSpec, data: number[], shape: readonly number[] = [data.length]) {
   const c = caseOf(attributes, x)
   const ref = reference(resize, c)
   const outputs = [tensor(x.dtype, shape, data)]
