@@ -338,7 +338,7 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
   const words = padWords(a, pads, x.shape.slice(2))
   const word = words.valid ? 'valid' : words.same ? 'same' : null
   const [strides, dilations] = [lift(a.strides, 1), lift(stuff ? a.dilations.map(() => 1) : a.dilations, 1)]
-  const rows = padRows(liftPads(pads))
+  const [rows, planes] = [padRows(liftPads(pads)), padRows(liftPads(pads), 'NCHW')]
   const filter = (t: Tensor, each: boolean, flat: boolean): Tensor => {
     const { dtype, data, shape } = stuff ? stuffed(t, a.dilations) : t
     const kernel = flat ? shape.slice(2) : lift(shape.slice(2), 1)
@@ -354,9 +354,10 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
     const form = imageLast(rank + 2, !o.flat, biased(call, !!o.biased), (t, i) => (i === 1 ? filter(t, !!o.each, !!o.flat) : t))
     paths.push(o.naive ? { path, form, naive: o.naive } : { path, form })
   }
-  const sayNchw = (path: string, call: Call, each: boolean) => {
+  const sayNchw = (path: string, call: Call, each = false, naive?: string) => {
     const others = (t: Tensor, i: number) => (i === 1 ? filter(t, each, false) : reshape(t, [t.shape[0]!, 1, 1]))
-    paths.push({ path, form: imageFirst(rank + 2, biased(call, false), others) })
+    const form = imageFirst(rank + 2, biased(call, false), others)
+    paths.push(naive ? { path, form, naive } : { path, form })
   }
   const layer = (name: string, more: object): Call => {
     const kernelSize = a.kernel_shape.map((k, i) => (stuff ? effective(k, a.dilations[i]!) : k))
@@ -409,7 +410,7 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
     if (new Set(strides).size === 1 && new Set(dilations).size === 1)
       say('conv2d-scalars', (tf, v, f) => tf.conv2d(v, f, strides[0], word ?? rows, 'NHWC', dilations[0]))
     if (!words.valid) say('pad-conv2d', (tf, v, f) => conv2d('valid')(tf, tf.pad(v, rows), f))
-    sayNchw('conv2d-nchw', (tf, v, f) => tf.conv2d(v, f, strides, padRows(liftPads(pads), 'NCHW'), 'NCHW', dilations), false)
+    sayNchw('conv2d-nchw', (tf, v, f) => tf.conv2d(v, f, strides, planes, 'NCHW', dilations))
     say('fused-conv2d-explicit', fused(rows), { biased: true })
     if (word) {
       say(`fused-conv2d-${word}`, fused(word), { biased: true })
@@ -425,7 +426,8 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
       (tf, v, f) =>
         tf.depthwiseConv2d(v, f, strides, pad, 'NHWC', dilations)
     for (const [name, pad] of forms) say(`depthwise-${name}`, dw(pad), { each: true })
-    sayNchw('depthwise-nchw', (tf, v, f) => tf.depthwiseConv2d(v, f, strides, padRows(liftPads(pads), 'NCHW'), 'NCHW', dilations), true)
+    const nchw = 'depthwiseConv2d takes the argument NCHW, but its text says that only NHWC is supported'
+    sayNchw('depthwise-nchw', (tf, v, f) => tf.depthwiseConv2d(v, f, strides, planes, 'NCHW', dilations), true, nchw)
     if (word) {
       const fused: Call = (tf, v, filter, bias) => tf.fused.depthwiseConv2d({ x: v, filter, strides, pad: word, dilations, bias })
       say(`fused-depthwise-${word}`, fused, { each: true, biased: true })

@@ -6,7 +6,6 @@
 
 import type { Arithmetic, GivenNode, Lowering, OnnxForm, Real, Refutation, Tensor, TensorSpec, TfjsForm } from '../harness/op.ts'
 import * as h from '../harness/op.ts'
-import { ieee32 } from '../harness/types.ts'
 
 /** float32 values; absent: no output boxes at all, IoU 0, every score. Inputs: boxes [batches, n, 4], scores [batches, classes, n]. */
 type A = { max_output_boxes_per_class?: number; iou_threshold?: number; score_threshold?: number; center_point_box?: number; soft_nms_sigma?: number }
@@ -20,6 +19,10 @@ interface Overlap {
   high: number
 }
 type Span = readonly [from: number, to: number, fromError: number, toError: number]
+
+/** What of an arithmetic an overlap depends on; the definition's own choice uses PLAIN. */
+type Quotient = Pick<Arithmetic, 'u' | 'division'>
+const PLAIN: Quotient = { u: 2 ** -24, division: 2 }
 
 /** Extent along y (0) or x (1): corners [y1, x1, y2, x2] in any order, or [x, y, width, height], whose edges are one rounding off. */
 function span(b: ArrayLike<number>, i: number, axis: 0 | 1, center: boolean, u: number): Span {
@@ -37,7 +40,7 @@ function span(b: ArrayLike<number>, i: number, axis: 0 | 1, center: boolean, u: 
  * c = (A + B + I)/U measures the cancellation in U = A + B − I; sums, products and the quotient are off by (8 + 5c)u relative, and a shader's
  * division by 5u more. Edges that are not exact (centre boxes) widen every length. Where all steps are exact only the quotient rounds.
  */
-function overlap(b: ArrayLike<number>, i: number, j: number, center: boolean, a: Arithmetic): Overlap {
+function overlap(b: ArrayLike<number>, i: number, j: number, center: boolean, a: Quotient): Overlap {
   let [A, B, I] = [1, 1, 1]
   const [low, high] = [
     { A: 1, B: 1, I: 1 },
@@ -114,7 +117,7 @@ function select({ boxes, scores }: Group, s: Settings): { kept: number[]; scores
     out.push(left.get(best)!)
     left.delete(best)
     for (const [i, v] of left) {
-      const { value } = overlap(boxes, i, best, s.center, ieee32)
+      const { value } = overlap(boxes, i, best, s.center, PLAIN)
       if (s.sigma > 0) left.set(i, v * Math.exp((-0.5 * value * value) / s.sigma))
       if (s.sigma > 0 ? s.least !== undefined && left.get(i)! <= s.least : value > s.iou) left.delete(i)
     }
@@ -473,7 +476,7 @@ const valid = h.generator(fields, (raw): { attributes: A; inputs: TensorSpec[] }
   // Thresholds on and beside what the data give.
   const [b, s] = [h.realise(boxes).data as Float32Array, h.realise(scores).data as Float32Array]
   const two = [raw.iou % Math.max(1, n), (raw.iou + 1) % Math.max(1, n)] as const
-  const actual = n > 1 ? Math.fround(overlap(b, two[0], two[1], raw.center === 1, ieee32).value) : 0
+  const actual = n > 1 ? Math.fround(overlap(b, two[0], two[1], raw.center === 1, PLAIN).value) : 0
   const near = Math.max(0, Math.min(1, beside(actual, [0, 0, 0, -1, 1, 0][raw.iouBy]!)))
   if (raw.iouBy < 5) a.iou_threshold = raw.iouBy === 0 ? Math.min(8, raw.iou) / 8 : raw.iouBy === 1 ? Math.fround(raw.iou / 20) : near
   const one = s.length > 0 && Number.isFinite(s[raw.score % s.length]!) ? s[raw.score % s.length]! : 0

@@ -130,6 +130,8 @@ interface Taps {
   weight: number[][]
   /** Pixels under the kernel with weight zero: 0 · NaN and 0 · Inf are open. */
   unread: number[][]
+  /** First and last pixel that a coordinate which is off may reach. */
+  reach: (readonly [number, number])[]
   /** Result's movement for a coordinate that is off by u, per unit of difference between neighbours (antialias: per unit of Σ|x|). */
   steep: Float64Array
   /** Outside the image (tf_crop_and_resize gives extrapolation_value there), and where rounding decides on that. */
@@ -150,6 +152,7 @@ function tapsOf(a: Full, g: Axis): Taps {
     at: [],
     weight: [],
     unread: [],
+    reach: [],
     steep: new Float64Array(g.out),
     outside: flags(),
     border: flags(),
@@ -157,8 +160,8 @@ function tapsOf(a: Full, g: Axis): Taps {
   }
   const clamp = (i: number) => Math.max(0, Math.min(g.n - 1, i))
   const s = a.antialias ? Math.min(1, g.scale[0] / g.scale[1]) : 1
-  const reach = Math.ceil((a.mode === 'linear' ? 1 : 2) / s)
-  const slope = a.mode === 'linear' ? 1 : 1.5 + 2 * Math.abs(a.cubic_coeff_a) // Σ|dw/dt| over differences of neighbours: 3 for A = −0.75
+  const half = Math.ceil((a.mode === 'linear' ? 1 : 2) / s)
+  const bend = a.mode === 'linear' ? 1 : 1.5 + 2 * Math.abs(a.cubic_coeff_a) // Σ|dw/dt| over differences of neighbours: 3 for A = −0.75
   for (let x = 0; x < g.out; x++) {
     const ratio = coordinate(mode, g, x)
     const c = ratio[0] / ratio[1]
@@ -168,12 +171,9 @@ function tapsOf(a: Full, g: Axis): Taps {
       t.border[x] = Math.min(Math.abs(c), Math.abs(c - (g.n - 1))) < off ? 1 : 0
     }
     if (a.mode === 'nearest') {
-      const near = [pixel(a.nearest_mode, ratio), ...(off ? [pixel(a.nearest_mode, [c - off, 1]), pixel(a.nearest_mode, [c + off, 1])] : [])].map(
-        clamp,
-      )
-      t.at.push([...new Set(near)])
+      const side = (d: number) => clamp(pixel(a.nearest_mode, d === 0 ? ratio : [c + d, 1]))
+      t.at.push([...new Set([side(0), side(-off), side(off)])])
       t.weight.push([1])
-      t.unread.push([])
       continue
     }
     const f = floorOf(ratio)
@@ -181,7 +181,7 @@ function tapsOf(a: Full, g: Axis): Taps {
     const weights = new Map<number, number>()
     let all = 0
     let kept = 0
-    for (let i = 1 - reach; i <= reach; i++) {
+    for (let i = 1 - half; i <= half; i++) {
       const w = a.mode === 'linear' ? Math.max(0, 1 - Math.abs(i - part) * s) : cubic((i - part) * s, a.cubic_coeff_a)
       all += w
       if (a.exclude_outside && clamp(f + i) !== f + i) continue
@@ -193,10 +193,11 @@ function tapsOf(a: Full, g: Axis): Taps {
     t.at.push(read.map(([i]) => i))
     t.weight.push(read.map(([, w]) => w / norm))
     // An edge may be clamped before or after the neighbours are chosen, and a whole coordinate has a neighbour of weight 0 on either side.
-    const lone = read.length < 2 * reach || Math.min(part, 1 - part) <= off
-    const around = [Math.min(...t.at[x]!) - 1, Math.max(...t.at[x]!) + 1, ...weights.keys()].map(clamp)
-    t.unread.push(lone ? around.filter(i => !t.at[x]!.includes(i)) : [])
-    t.steep[x] = ((DRIFT * (Math.abs(c) + 1) * slope * s) / Math.abs(norm)) * (a.exclude_outside ? 2 : 1)
+    const lone = read.length < 2 * half || Math.min(part, 1 - part) <= off
+    const [least, most] = [Math.min(...t.at[x]!), Math.max(...t.at[x]!)]
+    t.unread.push(lone ? [least - 1, most + 1, ...weights.keys()].map(clamp).filter(i => !t.at[x]!.includes(i)) : [])
+    t.reach.push([clamp(least - 2), clamp(most + 2)])
+    t.steep[x] = ((DRIFT * (Math.abs(c) + 1) * bend * s) / Math.abs(norm)) * (a.exclude_outside ? 2 : 1)
   }
   const only = (list: number[], x: number) => list.length === 1 && list[0] === x && t.weight[x]![0] === 1
   t.identity = g.n === g.out && t.at.every(only) && !t.outside.includes(1) && !t.border.includes(1)
@@ -207,27 +208,31 @@ function tapsOf(a: Full, g: Axis): Taps {
 // ── Reference ────────────────────────────────────────────────────────────────
 
 /** One output position along the axis: `line(k)` is pixel k. */
-type Pass = (t: Taps, o: number, line: (k: number) => number, n: number) => number
+type Pass = (t: Taps, o: number, line: (k: number) => number) => number
 const sum: Pass = (t, o, line) => {
   let s = 0
-  for (let i = 0; i < t.at[o]!.length; i++) s += t.weight[o]![Math.min(i, t.weight[o]!.length - 1)]! * line(t.at[o]![i]!)
+  for (let i = 0; i < t.at[o]!.length; i++) s += t.weight[o]![i]! * line(t.at[o]![i]!)
   return s
 }
-const magnitude: Pass = (t, o, line) => t.at[o]!.reduce((s, k, i) => s + Math.abs(t.weight[o]![i]! * line(k)), 0)
-/** Largest difference of neighbours under the kernel and in the cells beside it; antialias: Σ|x| there. */
-const drift =
-  (antialias: boolean): Pass =>
-  (t, o, line, n) => {
-    const low = Math.max(0, Math.min(...t.at[o]!) - 2)
-    const high = Math.min(n - 1, Math.max(...t.at[o]!) + 2)
-    let most = 0
-    for (let k = low; k <= high; k++)
-      if (antialias) most += Math.abs(line(k))
-      else if (k < high) most = Math.max(most, Math.abs(line(k + 1) - line(k)))
-    return most * t.steep[o]!
-  }
-/** 1 where a marked pixel has weight zero. */
-const unread: Pass = (t, o, line) => [...t.at[o]!, ...t.unread[o]!].reduce((m, k) => Math.max(m, line(k)), 0)
+const magnitude: Pass = (t, o, line) => {
+  let s = 0
+  for (let i = 0; i < t.at[o]!.length; i++) s += Math.abs(t.weight[o]![i]! * line(t.at[o]![i]!))
+  return s
+}
+/** Largest difference of neighbours under the kernel and in the cells beside it. */
+const slope: Pass = (t, o, line) => {
+  let most = 0
+  for (let k = t.reach[o]![0]; k < t.reach[o]![1]; k++) most = Math.max(most, Math.abs(line(k + 1) - line(k)))
+  return most * t.steep[o]!
+}
+/** With antialias the weights of all pixels move: Σ|x|. */
+const support: Pass = (t, o, line) => {
+  let s = 0
+  for (let k = t.reach[o]![0]; k <= t.reach[o]![1]; k++) s += Math.abs(line(k))
+  return s * t.steep[o]!
+}
+/** 1 where a marked pixel lies under the kernel, with any weight. */
+const under: Pass = (t, o, line) => [...t.at[o]!, ...t.unread[o]!].reduce((m, k) => Math.max(m, line(k)), 0)
 
 /** One pass after the other, each along its own axis. */
 function passes(x: Float64Array, shape: Shape, list: readonly Taps[], choose: (t: Taps) => Pass): Float64Array {
@@ -244,7 +249,7 @@ function passes(x: Float64Array, shape: Shape, list: readonly Taps[], choose: (t
     for (let j = 0; j < outer; j++)
       for (let i = 0; i < inner; i++) {
         start = j * n * inner + i
-        for (let o = 0; o < t.out; o++) y[(j * t.out + o) * inner + i] = pass(t, o, line, n)
+        for (let o = 0; o < t.out; o++) y[(j * t.out + o) * inner + i] = pass(t, o, line)
       }
     now[t.axis] = t.out
     x = y
@@ -273,15 +278,10 @@ function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
   const common = { dtype: x.dtype, shape }
 
   if (a.mode === 'nearest') {
-    const side = (which: number) =>
-      settled(
-        passes(
-          x.data,
-          x.shape,
-          list.map(t => ({ ...t, at: t.at.map(p => [p.at(which)!]) })),
-          () => sum,
-        ),
-      )
+    const side = (which: number) => {
+      const picked = list.map(t => ({ ...t, at: t.at.map(pixels => [pixels.at(which)!]) }))
+      return settled(passes(x.data, x.shape, picked, () => sum))
+    }
     const jump = spread(list, shape, (t, o) => t.at[o]!.length > 1 || t.border[o] === 1).map((v, i) => (v && (border[i] || !outside[i]) ? 1 : 0))
     const answers = { 'the exact coordinate': side(0), 'the other side': side(-1) }
     return { ...common, rule: 'exact', value: answers['the exact coordinate'], open: h.open('a coordinate on a jump', jump, answers) }
@@ -292,7 +292,7 @@ function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
   // What coordinates that are off may change, in u: along one axis the slope, the other axes interpolate it.
   const moves = new Float64Array(value.length)
   for (const d of list) {
-    const slopes = passes(x.data, x.shape, [d, ...list.filter(t => t !== d)], t => (t === d ? drift(a.antialias === 1) : magnitude))
+    const slopes = passes(x.data, x.shape, [d, ...list.filter(t => t !== d)], t => (t !== d ? magnitude : a.antialias ? support : slope))
     for (const [i, v] of slopes.entries()) moves[i]! += v
   }
   const terms = list.reduce((n, t) => n + t.at.reduce((m, p) => Math.max(m, p.length), 0), 0)
@@ -305,7 +305,7 @@ function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
     for (const d of list) {
       const middle = x.shape.map((n, i) => (i === d.axis ? d.out : n))
       const rest = list.filter(t => t !== d)
-      const met = passes(beyondRange(passes(x.data, x.shape, [d], () => sum)), middle, rest, () => unread)
+      const met = passes(beyondRange(passes(x.data, x.shape, [d], () => sum)), middle, rest, () => under)
       for (const [i, v] of met.entries()) clipped[i] ||= v
     }
   const largest = x.dtype === 'float16' ? 65504 : h.LARGEST
@@ -313,13 +313,13 @@ function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
     const tiny = x.dtype === 'float16' ? (arithmetic.flushesSubnormals ? 2 ** -14 : 2 ** -24) : h.eta(arithmetic)
     return value.map((_, i) => {
       if (outside[i] || border[i]) return border[i] ? NaN : 0
-      const error = arithmetic.u * (rate * b[i]! + moves[i]!) + tiny * 4 * terms + (range ? Math.max(1, list.length) : 0)
+      const error = arithmetic.u * (rate * b[i]! + moves[i]!) + tiny * 4 * terms + (range ? list.length : 0)
       return b[i]! + error < largest && !clipped[i] ? error : NaN
     })
   }
   const because = `weights ${rate}u·Σ|w||x|, and ${DRIFT}u(|c| + 1) of every coordinate times the slope there${range ? '; rounding to integers is open' : ''}`
   const special = x.data.map(v => (Number.isFinite(v) ? 0 : 1))
-  const near = special.includes(1) ? passes(special, x.shape, every, () => unread) : null
+  const near = special.includes(1) ? passes(special, x.shape, every, () => under) : null
   if (!near) return { ...common, rule: 'error', value, allowed, because }
   const at = Uint8Array.from(near, (v, i) => (v && Number.isFinite(value[i]!) && !outside[i] ? 1 : 0))
   const answers = { 'a pixel of weight 0 is not read': value, '0 · NaN and 0 · Inf are NaN': value.map((v, i) => (at[i] ? NaN : v)) }
@@ -471,7 +471,7 @@ function tfjs(given: A, x: TensorSpec): Lowering<TfjsForm>[] {
   const resize = (...flags: boolean[]) => image(rank, (tf, t) => tf.image[op](t, sizes, ...flags))
   const name = a.mode === 'linear' ? 'bilinear' : 'nearest'
   if (!all) {
-    const said = a.sizes?.length === rank && !a.axes && !a.scales && [...sizes, ...x.shape].some(n => n <= 0)
+    const said = a.sizes?.length === rank && !a.axes && !a.scales && (sizes.some(n => n < 0) || x.shape.includes(0))
     return said
       ? [
           { path: name, form: resize() },

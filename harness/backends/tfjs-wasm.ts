@@ -9,7 +9,7 @@ export default {
   arithmetic: ieee32,
   modes: ['simd'],
   noKernel: /Kernel '.*' not registered for backend/,
-  trap: /memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
+  trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   async open() {
     const tf = await import('@tensorflow/tfjs')
     const wasm = await import('@tensorflow/tfjs-backend-wasm')

@@ -11,7 +11,7 @@ export default {
   exclusiveModes: true,
   needs: ['chromium'],
   noKernel: /Kernel '.*' not registered for backend/,
-  trap: /memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
+  trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   async open(mode) {
     const tf = await import('@tensorflow/tfjs')
     const wasm = await import('@tensorflow/tfjs-backend-wasm')
