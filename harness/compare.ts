@@ -57,9 +57,11 @@ function one(expected: Expected, y: Real, ref: Reference, j: number, bench: Benc
   if (expected.rule === 'decisions') throw new Error('`decisions` judges all outputs at once and must stand alone')
   if (expected.rule === 'either') {
     const verdicts = expected.options.map(o => one(o.expected, y, ref, j, bench))
-    const at = verdicts.findIndex(v => v.kind === 'agree')
+    // the first admissible answer counts; what it leaves open (a convention of its own, nothing comparable) is no finding either
+    const at = verdicts.findIndex(v => v.kind === 'agree' || v.kind === 'convention' || v.kind === 'not-compared')
     if (at <= 0) return verdicts[0]!
-    return { ...verdicts[at]!, kind: 'convention', because: expected.options[at]!.name }
+    const because = verdicts[at]!.kind === 'convention' ? `${expected.options[at]!.name}; ${verdicts[at]!.because}` : expected.options[at]!.name
+    return { ...verdicts[at]!, kind: 'convention', because }
   }
   const dtype = dtypeIn(bench.dialect, expected.dtype)
   if (y.dtype !== dtype)
@@ -178,7 +180,7 @@ function elements(e: Plain, y: Real, ref: Reference, j: number, bench: Bench): V
     for (let i = 0; i < size; i++) {
       const loose = !a.nonFiniteDefined || weights || !Number.isFinite(e.value[i]!)
       if (!loose || equal(y.data[i]!, e.value[i]!) || skip?.[i]) continue
-      if (Number.isFinite(e.value[i]!) && a.nonFiniteDefined === false && Number.isFinite(y.data[i]!)) continue // finite on both sides: judged below
+      if (Number.isFinite(e.value[i]!) && Number.isFinite(y.data[i]!)) continue // finite on both sides: judged below
       openAt(i)
       convention ??= `non-finite input: gives ${label(y.data[i]!)} where IEEE 754 arithmetic gives ${label(e.value[i]!)}`
     }

@@ -1,5 +1,5 @@
 /** What op files may use besides the types: fields of generators, data, geometry of windows, small helpers of lowerings. No runtime is imported here. */
-import { emptyData, permute, sizeOf, toLast, toSecond } from './tensor.ts'
+import { emptyData, permute, realise, sizeOf, toLast, toSecond } from './tensor.ts'
 import type {
   Arithmetic,
   Attributes,
@@ -234,6 +234,10 @@ export const channelsLast = (rank: number, call: (tf: any, t: readonly any[]) =>
 })
 /** The call alone, tensors as they are. */
 export const plainly = (call: (tf: any, t: readonly any[]) => any) => ({ call: (tf: any, t: readonly any[]) => [call(tf, t)] })
+
+/** No product of an element and 0 is anything but 0: no infinities, no NaN, and sums that stay far from both. */
+export const tame = (s: TensorSpec): boolean =>
+  !(s.recipe.kind === 'special' || s.recipe.kind === 'values') || realise(s).data.every(v => Math.abs(Number(v)) < 1e30)
 
 /** A reference tensor of this shape, zeros. */
 export const zeros = (dtype: DType, shape: Shape): Real => ({ dtype, shape, data: new Float64Array(sizeOf(shape)) })

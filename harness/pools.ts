@@ -280,7 +280,7 @@ export function tfjsPool(c: Case<PoolAttributes>, { kind, excluded, padding }: T
     // With 'same', tf.pool surrounds the image with zeros that count as values (spaceToBatchND).
     if (words.same && !words.valid && !rounded && kind === 'avg' && !excluded) add('pool-same', (tf, v) => pool(tf, v, 'same'))
     if (words.same && !words.valid && !rounded && excluded)
-      add('pool-same', (tf, v) => pool(tf, v, 'same'), "tf.pool's 'same' counts the zeros around the image")
+      add('pool-as-same', (tf, v) => pool(tf, v, 'same'), "tf.pool's 'same' counts the zeros around the image")
     return paths.length ? paths : [{ declined: 'tf.pool has no padding that is left out of a mean' }]
   }
 
@@ -293,10 +293,10 @@ export function tfjsPool(c: Case<PoolAttributes>, { kind, excluded, padding }: T
     if (rank < 3 && !rounded) add('floor', (tf, v) => plain(tf, v, rows(g.pads), 'floor'))
     if (rank < 3 && rounded) add('fitted-pads', (tf, v) => plain(tf, v, rows(g.fitted)))
     const up = rank < 3 ? rows(g.pads) : number
-    const enough = 'one window too many: it starts in the padding at the end'
-    if (rounded && up !== null) add('ceil', (tf, v) => plain(tf, v, up, 'ceil'), equal(g.counts, g.ceil) ? undefined : enough)
-    if (a.ceil_mode && !rounded && !equal(g.counts, g.ceil) && up !== null && a.auto_pad === 'NOTSET')
-      add('ceil', (tf, v) => plain(tf, v, up, 'ceil'), enough)
+    if (up !== null && a.auto_pad === 'NOTSET' && !equal(g.ceil, g.floor)) {
+      if (equal(g.counts, g.ceil)) add('ceil', (tf, v) => plain(tf, v, up, 'ceil'))
+      else if (a.ceil_mode) add('as-ceil', (tf, v) => plain(tf, v, up, 'ceil'), "'ceil' keeps a window that starts in the padding at the end")
+    }
     if (rank < 3 && word) add('pool', (tf, v) => pool(tf, v, word))
     if (word) {
       const options = { poolSize: [...a.kernel_shape], strides: [...a.strides], padding: word }
@@ -311,7 +311,7 @@ export function tfjsPool(c: Case<PoolAttributes>, { kind, excluded, padding }: T
   }
   if (invalid) return paths.length ? paths : [{ declined: 'TF.js pools do not count padding' }]
   if (padding !== null && !words.valid) add('pad-valid', (tf, v) => plain(tf, tf.pad(v, rows(g.fitted), padding), 'valid'))
-  if (!excluded && !words.valid && rank < 3 && !rounded) add('explicit', (tf, v) => plain(tf, v, rows(g.pads)), `tf.${name} never counts padding`)
+  if (!excluded && !words.valid && rank < 3 && !rounded) add('as-explicit', (tf, v) => plain(tf, v, rows(g.pads)), `tf.${name} never counts padding`)
   const notSame = words.same ? null : whyNotSame(a, number)
   if (notSame && excluded) add('as-same', (tf, v) => plain(tf, v, 'same'), notSame)
   return paths.length ? paths : [{ declined: `tf.${name} has no such padding` }]

@@ -268,8 +268,10 @@ export type Dialect = 'onnx' | 'tfjs'
 export interface Opened {
   /** package, version, runtime, adapter, driver: what the report names. */
   identity: Readonly<Record<string, string>>
-  /** Throws what the runtime throws. `outputs[j]` belongs to `names[j]` (`y0`, …). */
-  run: (form: any, inputs: readonly (Tensor | null)[]) => Promise<readonly (Tensor | null)[]>
+  /** Work of ours before the runtime is called (encoding a model): not counted as the runtime's time. */
+  prepare?: (form: any, inputs: readonly (Tensor | null)[]) => unknown
+  /** Throws what the runtime throws. Output j is `yj`. */
+  run: (form: any, inputs: readonly (Tensor | null)[], prepared?: any) => Promise<readonly (Tensor | null)[]>
   close: () => Promise<void>
   /** Bytes or counts that the runtime itself reports, for leak checks. */
   memory?: () => Readonly<Record<string, number>>

@@ -59,6 +59,7 @@ export function worker(
     let inputs = specs.map(s => (s ? realise(s) : null))
     const sum = checksum(inputs)
     if (form.prepare) inputs = form.prepare(inputs)
+    const prepared = runtime.prepare?.(form, inputs)
     const before = cpu?.() ?? 0
     const start = now()
     const spent = (): number => {
@@ -70,7 +71,7 @@ export function worker(
       return ms
     }
     try {
-      const raw = await runtime.run(form, inputs)
+      const raw = await runtime.run(form, inputs, prepared)
       const ms = spent()
       return { status: 'outputs', outputs: finish(form.finish, raw), checksum: sum, ms }
     } catch (error) {

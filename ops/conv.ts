@@ -139,6 +139,8 @@ interface Sums {
   magnitude: Float64Array
   terms: Float64Array
 }
+/** Taps of output o that lie on the image. */
+const count = (axis: Axis, o: number): number => Math.max(0, axis.end[o]! - axis.first[o]!)
 /** Σ x·w, Σ |x·w| and the number of products that are not zero, for every output; x [N, C, three axes], w [M, C/group, three axes]. */
 function correlate(
   x: Float64Array,
@@ -159,7 +161,9 @@ function correlate(
     for (let m = 0; m < filters; m++) {
       const channel = (n * group + Math.floor(m / each)) * depth
       for (let z = 0; z < Z.out; z++)
-        for (let y = 0; y < Y.out; y++, line += X.out)
+        for (let y = 0; y < Y.out; y++, line += X.out) {
+          const onImage = depth * count(Z, z) * count(Y, y)
+          for (let o = 0; o < X.out; o++) terms[line + o] = onImage * count(X, o)
           for (let c = 0; c < depth; c++)
             for (let kz = Z.first[z]!; kz < Z.end[z]!; kz++)
               for (let ky = Y.first[y]!; ky < Y.end[y]!; ky++) {
@@ -171,13 +175,13 @@ function correlate(
                   let at = row + X.origin[0]! + X.from[k]! * X.stride + k * X.dilation
                   for (let i = line + X.from[k]!; i < to; i++, at += X.stride) {
                     const p = x[at]! * weight
-                    if (p === 0) continue
                     value[i]! += p
                     magnitude[i]! += Math.abs(p)
-                    terms[i]! += 1
+                    if (p === 0) terms[i]! -= 1
                   }
                 }
               }
+        }
     }
   return sums
 }

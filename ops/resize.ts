@@ -108,6 +108,13 @@ function exactSteps(mode: string, { n, out, scale, roi }: Axis): boolean {
   return dyadic(...scale) && (mode !== 'half_pixel_symmetric' || out * scale[1] === n * scale[0])
 }
 
+/**
+ * Terms larger than the coordinate itself that cancel on the way to it: n/2·(1 − out/(n·s)), whose factor is off by up to 7u, or b(n − 1) against
+ * x(e − b)(n − 1)/(out − 1). Four u of this go into the coordinate.
+ */
+const cancelled = (mode: string, { n, roi }: Axis): number =>
+  mode === 'half_pixel_symmetric' ? n : mode === 'tf_crop_and_resize' ? n * (Math.abs(roi[0]) + Math.abs(roi[1])) : 0
+
 /** nearest_mode, on the exact value. */
 function pixel(mode: string, c: Ratio): number {
   const f = floorOf(c)
@@ -145,6 +152,7 @@ const DRIFT = 8 // δ = 8u(|c| + 1): the coordinate and the subtraction of its w
 function tapsOf(a: Full, g: Axis): Taps {
   const mode = a.coordinate_transformation_mode
   const exact = exactSteps(mode, g)
+  const lost = cancelled(mode, g)
   const flags = () => new Uint8Array(g.out)
   const t: Taps = {
     axis: g.axis,
@@ -165,7 +173,7 @@ function tapsOf(a: Full, g: Axis): Taps {
   for (let x = 0; x < g.out; x++) {
     const ratio = coordinate(mode, g, x)
     const c = ratio[0] / ratio[1]
-    const off = exact ? 0 : OFF * (Math.abs(c) + 1)
+    const off = exact ? 0 : OFF * (Math.abs(c) + 1 + 2 * lost)
     if (mode === 'tf_crop_and_resize') {
       t.outside[x] = c < 0 || c > g.n - 1 ? 1 : 0
       t.border[x] = Math.min(Math.abs(c), Math.abs(c - (g.n - 1))) < off ? 1 : 0
@@ -197,7 +205,7 @@ function tapsOf(a: Full, g: Axis): Taps {
     const [least, most] = [Math.min(...t.at[x]!), Math.max(...t.at[x]!)]
     t.unread.push(lone ? [least - 1, most + 1, ...weights.keys()].map(clamp).filter(i => !t.at[x]!.includes(i)) : [])
     t.reach.push([clamp(least - 2), clamp(most + 2)])
-    t.steep[x] = ((DRIFT * (Math.abs(c) + 1) * bend * s) / Math.abs(norm)) * (a.exclude_outside ? 2 : 1)
+    t.steep[x] = ((DRIFT * (Math.abs(c) + 1 + lost / 2) * bend * s) / Math.abs(norm)) * (a.exclude_outside ? 2 : 1)
   }
   const only = (list: number[], x: number) => list.length === 1 && list[0] === x && t.weight[x]![0] === 1
   t.identity = g.n === g.out && t.at.every(only) && !t.outside.includes(1) && !t.border.includes(1)
@@ -580,8 +588,8 @@ const fields = {
   lead: h.int(0, 2), // axes before the spatial ones: N and C, C, none
   batch: h.int(1, 2),
   channels: h.int(1, 5),
-  size: h.axes(1, 17),
-  target: h.axes(1, 24),
+  size: h.axes(1, 48), // the last axis; a third of it for the others
+  target: h.axes(1, 48), // … and half of it
   factor: h.axes(1, 64),
   listed: h.int(0, 4), // axes: absent; listed; negative; negative in reverse; the last one only
   outer: h.int(0, 7), // 7: the axis before the spatial ones is resized too
@@ -606,13 +614,14 @@ const valid = h.generator(fields, (raw): { attributes: A; inputs: TensorSpec[] }
   const crop = transform === 'tf_crop_and_resize'
   const antialias = mode !== 'nearest' && !common && raw.antialias === 1
   const small = rank === 3 ? 2 : 1
+  const most = (list: number[], others: number) => list.slice(0, rank).map((v, i) => Math.ceil(v / (i === rank - 1 ? small : small * others)))
   const lead = [raw.batch, raw.channels].slice(common ? Math.min(raw.lead, 1) : raw.lead)
-  const n = raw.size.slice(0, rank).map(v => Math.ceil(v / small))
+  const n = most(raw.size, 3)
   const shape = [...lead, ...n]
-  const by = common ? Math.min(raw.by, 1) : raw.by
-  const sizes = raw.target.slice(0, rank).map(v => Math.ceil(v / small))
+  const by = common ? (raw.by < 3 ? 0 : 1) : raw.by
+  const sizes = most(raw.target, 2)
   const scales = raw.factor.slice(0, rank).map((v, i) => {
-    const [k, m] = [Math.ceil(v / small), n[i]!]
+    const [k, m] = [Math.min(Math.ceil(v / small), Math.ceil(1536 / n[i]!)), n[i]!] // at most 96 and a little
     if (by === 1) return Math.ceil(k / 16)
     if (by === 2) return Math.max(k, Math.ceil(16 / m)) / 16
     const s = Math.fround(by === 3 ? sizes[i]! / m : Math.max(k, Math.ceil(20 / m)) / 20)

@@ -9,7 +9,7 @@ export default {
   arithmetic: ieee32,
   modes: ['all', 'basic', 'disabled', 'threads'],
   noKernel:
-    /Could not find an implementation for|NOT_IMPLEMENTED|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models/,
+    /mode only supports|Could not find an implementation for|NOT_IMPLEMENTED|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models/,
   async open(mode) {
     const ort = await import('onnxruntime-node')
     const threads = mode === 'threads' ? 2 : 1

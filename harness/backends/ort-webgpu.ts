@@ -10,7 +10,7 @@ export default {
   modes: ['all', 'disabled'],
   needs: ['vulkan'],
   noKernel:
-    /explicitly disabled by the user|Could not find an implementation for|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models/,
+    /mode only supports|explicitly disabled by the user|Could not find an implementation for|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models/,
   deviceLost: /device (is |was )?lost|lost device/i,
   cost: 8,
   async open(mode) {

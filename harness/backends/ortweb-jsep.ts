@@ -10,7 +10,8 @@ export default {
   arithmetic: wgsl32,
   modes: ['all', 'disabled'],
   needs: ['chromium'],
-  noKernel: /explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
+  noKernel:
+    /mode only supports|explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
   deviceLost: /device (is |was )?lost|lost device/i,
   recycleOnError: true,
   cost: 20,

@@ -12,7 +12,7 @@ export default {
   needs: ['chromium'],
   // the last two: a node that no provider took, and half precision on a device without it
   noKernel:
-    /explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models|Provider type for \w+ node .* is not set|the device does not support it/,
+    /mode only supports|explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models|Provider type for \w+ node .* is not set|the device does not support it/,
   deviceLost: /device (is |was )?lost|lost device/i,
   cost: 20,
   async open(mode) {

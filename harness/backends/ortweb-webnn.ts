@@ -13,7 +13,8 @@ export default {
   arithmetic: ieee32,
   modes: ['all', 'disabled'],
   needs: ['chromium'],
-  noKernel: /explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
+  noKernel:
+    /mode only supports|explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
   deviceLost: /context (is |was )?lost/i,
   cost: 10,
   async open(mode) {

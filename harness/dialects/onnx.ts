@@ -176,8 +176,9 @@ export async function openOrt(ort: any, options: Record<string, unknown>, extras
   const kept = extras.keepOpen ? await relu() : null
   return {
     identity: extras.identity,
-    async run(form: OnnxForm, inputs) {
-      const session = await ort.InferenceSession.create(encode(form, inputs, extras.typedOutputs), options)
+    prepare: (form: OnnxForm, inputs) => encode(form, inputs, extras.typedOutputs),
+    async run(form: OnnxForm, inputs, model: Uint8Array = encode(form, inputs, extras.typedOutputs)) {
+      const session = await ort.InferenceSession.create(model, options)
       const fixed = form.initializers ?? []
       const feeds: Record<string, OrtTensor> = {}
       let results: Record<string, OrtTensor> = {}

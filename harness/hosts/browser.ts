@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, CDPSession } from 'playwright-core'
-import { unpackBrowser } from './page-bundle.ts'
+import { unpackBrowser } from '../cache.ts'
 
 export interface Running {
   version: string

@@ -1,87 +1,106 @@
 /**
- * What runs in a child: worker.ts, the ops and one backend (the bundle's entry calls `serve` with them). Jobs come by IPC, notes and outcomes leave through the
- * pipe. The parent kills it; it ends itself when the parent is gone, even while a runtime loops.
+ * The child's side: runs jobs as they are asked for, and reports through an inherited pipe with synchronous writes, so that what was finished is never
+ * lost and the parent always knows at which job a process died.
  */
+import { writeSync } from 'node:fs'
+import { serialize } from 'node:v8'
 import { Worker } from 'node:worker_threads'
-import { runtimeSpent } from '../dialects/meter.ts'
 import type { Backend, Op, Outcome } from '../types.ts'
 import { messageOf, worker } from '../worker.ts'
-import { PHASE, say, type ToChild, type Usage } from './child-wire.ts'
+import type { Job } from './host.ts'
 
-/** Ctrl-C and `timeout` reach the whole foreground group: only the parent decides when a child ends. */
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-
-const WATCH_MS = 500
-/** A looping main thread hears no `disconnect`: another thread looks whether the parent is still the parent. */
-function watchParent(parent: number): void {
-  const code = `setInterval(() => process.ppid !== ${parent} && process.kill(process.pid, 'SIGKILL'), ${WATCH_MS})`
-  new Worker(code, { eval: true, stdin: false, execArgv: [], resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 4 } }).unref()
+export type FromChild =
+  | { kind: 'ready'; identity: Readonly<Record<string, string>> }
+  | { kind: 'failed'; message: string; enable?: string }
+  /** The mode of job i is opened: that has a deadline of its own, and says nothing about the operation. */
+  | { kind: 'opening'; batch: number; i: number }
+  | { kind: 'begin'; batch: number; i: number }
+  /** An error that nobody caught: the promise of the job in hand may never settle. */
+  | { kind: 'stray' }
+  | { kind: 'end'; batch: number; i: number; outcome: Outcome }
+  | { kind: 'done'; batch: number; rss: number; cpuMs: number; insideCpuMs: number; insideMs: number }
+export interface ToChild {
+  batch: number
+  jobs: readonly Job[]
 }
 
-function usage(): Usage {
-  const { user, system } = process.cpuUsage()
-  const { cpuMs, wallMs } = runtimeSpent()
-  return { cpuMs: (user + system) / 1000, runtimeCpuMs: cpuMs, runtimeWallMs: wallMs }
+const PIPE = 3
+/** A frame: four bytes of length, then v8's serialisation. */
+function say(message: FromChild): void {
+  const body = serialize(message)
+  const frame = Buffer.allocUnsafe(4 + body.length)
+  frame.writeUInt32LE(body.length, 0)
+  body.copy(frame, 4)
+  for (let at = 0; at < frame.length; )
+    try {
+      at += writeSync(PIPE, frame, at)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    }
 }
 
-/** Errors that nobody caught are told and printed; the job that caused one ends by itself or by its deadline. */
+/** A child that hangs in native code would outlive a parent that was killed: a thread of its own watches for that. */
+function dieWithParent(): void {
+  const parent = process.ppid
+  const watch = new Worker(`const p = ${parent}; setInterval(() => { if (process.ppid !== p) process.kill(process.pid, 'SIGKILL') }, 500)`, {
+    eval: true,
+    stdout: false,
+    stderr: false,
+  })
+  watch.unref()
+}
+
+/** Printed, so that it stands in the outcome if the job hangs on it; it ends no process of itself. */
 function stray(error: unknown): void {
   console.error(error)
-  say({ kind: 'stray', reason: messageOf(error) })
+  say({ kind: 'stray' })
 }
 
-export async function serve(backend: Backend, operations: readonly Op[]): Promise<void> {
+export async function serve(backend: Backend, list: readonly Op[]): Promise<void> {
+  dieWithParent()
+  // Ctrl-C and the end of a time limit reach the whole group; the parent decides
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
   process.on('uncaughtException', stray)
   process.on('unhandledRejection', stray)
-  watchParent(Number(process.env['OPCOMPAT_PARENT']))
-  const runtime = worker(backend, new Map(operations.map(op => [op.name, op])))
-  const ready = new Set<string>()
-  const opened = async (mode: string): Promise<Outcome | null> => {
-    try {
-      await runtime.open(mode)
-      if (backend.exclusiveModes) ready.clear()
-      ready.add(mode)
-      return null
-    } catch (error) {
-      return { status: 'not-run', reason: `mode ${mode} could not be opened: ${messageOf(error)}` }
-    }
+  process.on('disconnect', () => process.exit(0))
+  const cpu = () => {
+    const u = process.cpuUsage()
+    return (u.user + u.system) / 1000
   }
-
-  async function work({ batch, jobs }: ToChild): Promise<void> {
-    const noteOf = (i: number) => {
-      const next = jobs[i]
-      return next ? [{ kind: 'note', batch, n: next.n, phase: ready.has(next.job.mode) ? PHASE.running : PHASE.opening } as const] : []
-    }
-    say(...noteOf(0))
-    for (const [i, { n, job }] of jobs.entries()) {
-      let outcome: Outcome | null = null
-      if (!ready.has(job.mode)) {
-        outcome = await opened(job.mode)
-        say({ kind: 'note', batch, n, phase: PHASE.running })
-      }
-      outcome ??= await runtime.run(job).catch(error => ({ status: 'not-run', reason: messageOf(error) }) as const)
-      const spent = usage()
-      try {
-        say({ kind: 'outcome', batch, n, outcome, usage: spent }, ...noteOf(i + 1))
-      } catch (error) {
-        // outputs that are no data
-        const message = `the outputs could not be sent: ${messageOf(error)}`
-        say({ kind: 'outcome', batch, n, outcome: { status: 'threw', message, ms: 0 }, usage: spent }, ...noteOf(i + 1))
-      }
-    }
-    say({ kind: 'end', batch, rssBytes: process.memoryUsage.rss(), usage: usage() })
-  }
-
-  let turn = Promise.resolve()
-  process.on('message', (message: ToChild) => {
-    turn = turn.then(() => work(message))
-  })
+  const inside = { cpuMs: 0, ms: 0 }
+  const w = worker(backend, new Map(list.map(op => [op.name, op])), undefined, inside, cpu)
+  let mode = backend.modes[0]!
   try {
-    const { identity } = await runtime.open(backend.modes[0]!)
-    ready.add(backend.modes[0]!)
-    say({ kind: 'ready', identity, usage: usage() })
+    const opened = await w.open(mode)
+    say({ kind: 'ready', identity: opened.identity })
   } catch (error) {
-    say({ kind: 'unable', reason: messageOf(error) })
+    say({ kind: 'failed', message: messageOf(error), enable: (error as { enable?: string })?.enable })
+    return
   }
+  let queue = Promise.resolve()
+  process.on('message', (m: ToChild) => {
+    queue = queue.then(async () => {
+      for (let i = 0; i < m.jobs.length; i++) {
+        let outcome: Outcome
+        try {
+          if (m.jobs[i]!.mode !== mode) {
+            say({ kind: 'opening', batch: m.batch, i })
+            mode = m.jobs[i]!.mode
+            await w.open(mode)
+          }
+          say({ kind: 'begin', batch: m.batch, i })
+          outcome = await w.run(m.jobs[i]!)
+        } catch (error) {
+          outcome = { status: 'not-run', reason: messageOf(error) } // the runtime could not be opened in this mode
+        }
+        try {
+          say({ kind: 'end', batch: m.batch, i, outcome })
+        } catch (error) {
+          // outputs that are no data
+          say({ kind: 'end', batch: m.batch, i, outcome: { status: 'threw', message: `outputs that cannot be sent: ${messageOf(error)}`, ms: 0 } })
+        }
+      }
+      say({ kind: 'done', batch: m.batch, rss: process.memoryUsage.rss(), cpuMs: cpu(), insideCpuMs: inside.cpuMs, insideMs: inside.ms })
+    })
+  })
 }

@@ -12,6 +12,12 @@ import type { Host, HostOptions, Job, Start } from './host.ts'
 const OPEN_MS = 60_000
 const TAIL = 4000
 const MAX_RSS = 1.5 * 2 ** 30
+/** No frame is longer: a larger length is no frame. */
+const LONGEST = 2 ** 30
+/** Part of the deadline that a job still has after an error that nobody caught. */
+const STRAY_SHARE = 0.25
+/** Ends of a process, one after the other, before any job had begun. */
+const PATIENCE = 3
 
 export interface ChildOptions extends HostOptions {
   /** The backend's file, where it is not harness/backends/<name>.ts. */
@@ -28,6 +34,8 @@ interface Child {
   next: (ms: number) => Promise<FromChild | { kind: 'closed'; how: string } | { kind: 'late' }>
   /** Last lines that it printed: never parsed, kept for the message of a death. */
   tail: () => string
+  /** What was printed so far belongs to no later job. */
+  forget: () => void
   closed: Promise<void>
   rss: number
 }
@@ -36,6 +44,9 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
   let child: Child | null = null
   let known: Start | null = null
   let batches = 0
+  let innocent = 0
+  /** Modes whose opening hung or killed the process, and why: their jobs are not tried again. */
+  const closedModes = new Map<string, string>()
   const total = { starts: 0, cpuMs: 0, insideCpuMs: 0, insideMs: 0, rssBytes: 0 }
   let base = { cpuMs: 0, insideCpuMs: 0, insideMs: 0 }
 
@@ -55,6 +66,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
     const first = await fresh.next(OPEN_MS)
     if (first.kind === 'ready') {
       child = fresh
+      child.forget()
       return { identity: first.identity }
     }
     await end(fresh)
@@ -78,7 +90,13 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
 
   async function run(jobs: readonly Job[], deadlineMs: number, done: (i: number, outcome: Outcome) => void): Promise<void> {
     let from = 0
+    innocent = 0
     while (from < jobs.length) {
+      const reason = innocent < PATIENCE ? closedModes.get(jobs[from]!.mode) : `the process ended ${PATIENCE} times before a job began`
+      if (reason !== undefined) {
+        done(from++, { status: 'not-run', reason })
+        continue
+      }
       if (child && child.rss > (options.maxRss ?? MAX_RSS)) await restart()
       const started = await start()
       if ('notRun' in started) {
@@ -101,14 +119,34 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
       // the process is gone: the pipe says how
     }
     let at = from
+    let opening = true // the job in hand has not begun
+    let begun = false
+    let limit = deadlineMs
+    const unopened = async (how: string): Promise<number> => {
+      await restart()
+      if (begun && at < jobs.length)
+        closedModes.set(jobs[at]!.mode, `mode ${jobs[at]!.mode} could not be opened: ${[how, c.tail().trim()].filter(Boolean).join('; ')}`)
+      else innocent++
+      return at
+    }
     for (;;) {
-      const m = await c.next(deadlineMs)
+      const m = await c.next(opening ? OPEN_MS : limit)
       switch (m.kind) {
+        case 'opening':
         case 'begin':
+          if (m.batch !== number || m.i + from !== at) break
+          opening = m.kind === 'opening'
+          begun = true
+          limit = deadlineMs
+          break
+        case 'stray':
+          limit = STRAY_SHARE * deadlineMs
           break
         case 'end':
           // answers to other batches, late or given twice, say nothing about this one
           if (m.batch !== number || m.i + from !== at) break
+          innocent = 0
+          c.forget()
           done(at++, m.outcome)
           if (spoils(m.outcome)) {
             await restart()
@@ -125,12 +163,14 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
           base = m
           return at
         case 'late':
+          if (opening) return unopened(`no answer within ${OPEN_MS / 1000} s`)
           await restart()
           if (at >= jobs.length) return at
-          done(at, { status: 'hung', afterMs: deadlineMs })
+          done(at, { status: 'hung', afterMs: deadlineMs, ...(c.tail() ? { message: lastLine(c.tail()) } : {}) })
           return at + 1
         case 'closed': {
           child = null
+          if (opening) return unopened(m.how)
           if (at >= jobs.length) return at
           const tail = c.tail()
           if (/heap out of memory|allocation failed - JavaScript heap/i.test(tail))
@@ -187,16 +227,26 @@ function launch(script: string, env: Record<string, string>, options: ChildOptio
     wake?.()
   }
   let pending: Buffer = Buffer.alloc(0)
+  let broken = false
   ;(process_.stdio[3] as Readable).on('data', (chunk: Buffer) => {
+    if (broken) return
     pending = pending.length ? Buffer.concat([pending, chunk]) : chunk
     let at = 0
-    while (pending.length - at >= 4) {
-      const size = pending.readUInt32LE(at)
-      if (pending.length - at - 4 < size) break
-      put(deserialize(pending.subarray(at + 4, at + 4 + size)) as FromChild)
-      at += 4 + size
+    try {
+      while (pending.length - at >= 4) {
+        const size = pending.readUInt32LE(at)
+        if (size > LONGEST) throw new Error(`a frame of ${size} bytes`)
+        if (pending.length - at - 4 < size) break
+        put(deserialize(pending.subarray(at + 4, at + 4 + size)) as FromChild)
+        at += 4 + size
+      }
+      if (at) pending = pending.subarray(at)
+    } catch (error) {
+      // the runtime wrote into the pipe, or over memory: nothing more can be believed
+      broken = true
+      keep(Buffer.from(`\nthe pipe carries no frames: ${(error as Error).message}\n`))
+      process_.kill('SIGKILL')
     }
-    if (at) pending = pending.subarray(at)
   })
   ;(process_.stdio[3] as Readable).on('error', () => {})
   process_.on('error', error => put({ kind: 'closed', how: error.message }))
@@ -212,6 +262,9 @@ function launch(script: string, env: Record<string, string>, options: ChildOptio
     closed,
     rss: 0,
     tail: () => tail,
+    forget: () => {
+      tail = ''
+    },
     async next(ms) {
       if (!queue.length) {
         let timer: NodeJS.Timeout | undefined
@@ -221,6 +274,8 @@ function launch(script: string, env: Record<string, string>, options: ChildOptio
         })
         clearTimeout(timer)
         wake = null
+        // this process may have been busy itself: what has come meanwhile is read before anything is called late
+        if (late) await new Promise(resolve => setImmediate(resolve))
         if (late && !queue.length) return { kind: 'late' }
       }
       return queue.shift()!

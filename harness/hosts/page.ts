@@ -5,18 +5,18 @@
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { pageScripts } from '../bundle.ts'
 import type { Backend, Outcome } from '../types.ts'
 import { openPage, type Running, residentBytes, startBrowser } from './browser.ts'
 import type { Host, HostOptions, Job, Start } from './host.ts'
-import { pageScripts } from './page-bundle.ts'
 import { type PageServer, pageServer } from './page-server.ts'
 import { type FromPage, type FromWorker, PHASE } from './page-wire.ts'
 
 export interface PageOptions extends HostOptions {
-  /** The backend's file, where it is not in harness/backends. */
-  source?: string
-  /** Files of operations, where they are not those of ops/. */
-  operations?: readonly string[]
+  /** The backend's file, where it is not harness/backends/<name>.ts. */
+  file?: string
+  /** Op files, where they are not those of ops/. */
+  ops?: readonly string[]
   /** More flags for the browser. */
   flags?: readonly string[]
 }
@@ -109,8 +109,8 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
 
   async function freshBrowser(): Promise<Start> {
     await dropBrowser()
-    const source = options.source ?? fileURLToPath(new URL(`../backends/${backend.name}.ts`, import.meta.url))
-    server ??= await pageServer(await pageScripts(source, options.operations), folders(), {
+    const file = options.file ?? fileURLToPath(new URL(`../backends/${backend.name}.ts`, import.meta.url))
+    server ??= await pageServer(await pageScripts(file, options.ops), folders(), {
       page: () => pageConnected(),
       note: fromPage,
       worker: fromWorker,

@@ -13,7 +13,7 @@ import type { Backend, Outcome } from '../../harness/types.ts'
 import misbehaves from '../chaos/page-misbehaves.ts'
 
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url))
-const operations = [here('../chaos/page-op.ts')]
+const ops = [here('../chaos/page-op.ts')]
 const linux = process.platform === 'linux'
 
 const open: Host[] = []
@@ -21,12 +21,12 @@ afterEach(async () => {
   for (const host of open.splice(0)) await host.close()
 })
 function hostOf(backend: Backend, options: PageOptions = {}): Host {
-  const host = pageHost(backend, { operations, ...options })
+  const host = pageHost(backend, { ops, ...options })
   open.push(host)
   return host
 }
 /** A small heap, so that a renderer that exhausts it dies soon. */
-const chaosHost = () => hostOf(misbehaves, { source: here('../chaos/page-misbehaves.ts'), flags: ['--js-flags=--max-old-space-size=64'] })
+const chaosHost = () => hostOf(misbehaves, { file: here('../chaos/page-misbehaves.ts'), flags: ['--js-flags=--max-old-space-size=64'] })
 
 /** Job i doubles [1, 2, 3, i]. */
 const job = (deed: string, i: number, mode: string): Job => ({
@@ -117,7 +117,7 @@ describe('one job on every page backend', async () => {
 })
 
 test('without a browser nothing is run, and the way out is named', async () => {
-  const host = hostOf(misbehaves, { source: here('../chaos/page-misbehaves.ts'), env: { OPCOMPAT_BROWSER: here('no-such-browser') } })
+  const host = hostOf(misbehaves, { file: here('../chaos/page-misbehaves.ts'), env: { OPCOMPAT_BROWSER: here('no-such-browser') } })
   expect(await host.start()).toMatchObject({ notRun: expect.stringContaining('no-such-browser'), enable: expect.stringContaining('npm run setup') })
   expect((await run(host, ['', ''])).map(told)).toEqual(['not-run', 'not-run'])
 })
