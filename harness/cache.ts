@@ -1,9 +1,20 @@
 /** The cache folder (OPCOMPAT_CACHE, else the user's), and the browser and software GPU that are unpacked into it once from their npm package. */
 import { createHash, randomBytes } from 'node:crypto'
-import { createReadStream, createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createBrotliDecompress } from 'node:zlib'
 import { fileError, UserError } from './errors.ts'
@@ -42,6 +53,10 @@ interface Manifest {
   /** Size in bytes of every file that has to be there. */
   files: Record<string, number>
 }
+const filesOf = (dir: string): string[] =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter(f => f.isFile())
+    .map(f => relative(dir, join(f.parentPath, f.name)))
 const whole = (dir: string): boolean => {
   try {
     const { files } = JSON.parse(readFileSync(join(dir, 'manifest.json'), 'utf8')) as Manifest
@@ -76,7 +91,7 @@ export function unpackBrowser(): Promise<string> {
       await pipeline(open('swiftshader.tar.br'), createBrotliDecompress(), extract(stage))
       await pipeline(open('al2023.tar.br'), createBrotliDecompress(), extract(join(stage, 'al2023')))
       if (existsSync(join(pkg, 'bin', 'fonts.tar.br'))) await pipeline(open('fonts.tar.br'), createBrotliDecompress(), extract(join(stage, 'fonts')))
-      const files = Object.fromEntries(NEEDED.map(f => [f, statSync(join(stage, f)).size]))
+      const files = Object.fromEntries(filesOf(stage).map(f => [f, statSync(join(stage, f)).size]))
       writeFileSync(join(stage, 'manifest.json'), JSON.stringify({ files } satisfies Manifest))
       if (existsSync(place) && !whole(place)) renameSync(place, `${stage}.old`)
       try {

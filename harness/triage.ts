@@ -114,7 +114,7 @@ export function defects(entries: readonly Entry[], replayOf: (c: Entry['case'], 
   }
   return [...clusters.entries()].map(([key, { groups: gs, show, shrunk }]): Defect => {
     const trials = gs.flatMap(g => g.trials)
-    const row = gs.flatMap(g => rows.get(g.fingerprint) ?? []).filter(e => isFailing(e.verdict.kind))
+    const row = gs.flatMap(g => rows.get(g.fingerprint) ?? []).filter(e => isFailing(e.verdict.kind) && sameFailure(e, show))
     const failing = row.length ? row : trials
     const names = (pick: (e: Entry) => string) => [...new Set(failing.map(pick))]
     const way = { backend: show.backend, path: show.path, mode: show.mode }
@@ -142,6 +142,14 @@ export function defects(entries: readonly Entry[], replayOf: (c: Entry['case'], 
       links: [],
     }
   })
+}
+
+const family = (backend: string) => backend.replace(/-.*/, '')
+/** Does this backend show the failure of the smallest case, or another one? The same message, the same output, or the same kind in the same runtime. */
+function sameFailure(e: Entry, show: Entry): boolean {
+  if (e.verdict.kind !== show.verdict.kind) return false
+  if (speaks(e.verdict.kind)) return normalised(e.verdict.because ?? '') === normalised(show.verdict.because ?? '')
+  return e.verdict.evidence?.hash === show.verdict.evidence?.hash || family(e.backend) === family(show.backend)
 }
 
 /** The case in one line. */

@@ -8,8 +8,9 @@ export default {
   host: 'child',
   arithmetic: ieee32,
   modes: ['all', 'basic', 'disabled', 'threads'],
+  // the last one: pooling over four or more axes
   noKernel:
-    /mode only supports|Could not find an implementation for|NOT_IMPLEMENTED|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models/,
+    /mode only supports|Could not find an implementation for|NOT_IMPLEMENTED|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models|Unsupported pooling size/,
   async open(mode) {
     const ort = await import('onnxruntime-node')
     const threads = mode === 'threads' ? 2 : 1

@@ -11,7 +11,10 @@ const ELEMENT: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6
 /** IR version that onnxruntime-web's oldest provider still accepts, and the newest for opsets that need it. */
 const irVersion = (opset: number) => (opset <= 21 ? 8 : 10)
 
-/** Attributes that the schemas (opsets 1 to 26) declare as FLOAT or FLOATS; every other number is an INT. */
+/**
+ * Attributes that the schemas declare as FLOAT or FLOATS (onnx.defs.get_all_schemas_with_history() of onnx 1.23); every other whole number is an INT.
+ * `p` of LpPool was FLOAT only before opset 2.
+ */
 const FLOATS = new Set([
   'alpha',
   'beta',
@@ -41,7 +44,18 @@ const FLOATS = new Set([
   'activation_alpha',
   'activation_beta',
 ])
-const isFloat = (op: string, name: string) => (name === 'value' ? op === 'Pad' : FLOATS.has(name) && !(name === 'scale' && op === 'x'))
+/** Two names whose type hangs on the operator: Pad-2 and Constant, the random operators and Dropout. */
+const isFloat = (op: string, name: string) => (name === 'value' ? op === 'Pad' : name === 'seed' ? op !== 'Dropout' : FLOATS.has(name))
+
+const TO_THE_END = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f)
+/** An int64. 2⁶³ − 1 (Slice's "to the end") is 2⁶³ as a double. */
+function int64(field: number, v: number, w: PbfWriter): void {
+  w.writeTag(field, 0)
+  if (v < 2 ** 63) return w.writeVarint(v)
+  w.realloc(TO_THE_END.length)
+  w.buf.set(TO_THE_END, w.pos)
+  w.pos += TO_THE_END.length
+}
 
 function attribute(a: { op: string; name: string; value: Attributes[string] }, w: PbfWriter): void {
   w.writeStringField(1, a.name)
@@ -54,14 +68,14 @@ function attribute(a: { op: string; name: string; value: Attributes[string] }, w
       w.writeFloatField(2, value)
       w.writeVarintField(20, 1)
     } else {
-      w.writeVarintField(3, value)
+      int64(3, value, w)
       w.writeVarintField(20, 2)
     }
   } else if (isFloat(a.op, a.name) || value.some(v => !Number.isInteger(v))) {
     for (const v of value) w.writeFloatField(7, v)
     w.writeVarintField(20, 6)
   } else {
-    for (const v of value) w.writeVarintField(8, v)
+    for (const v of value) int64(8, v, w)
     w.writeVarintField(20, 7)
   }
 }
@@ -126,11 +140,13 @@ function model(whole: Whole, w: PbfWriter): void {
 export const outputsOf = (form: OnnxForm): string[] =>
   form.nodes.flatMap(n => n.out.filter(o => /^y\d+$/.test(o))).sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)))
 
+/** One buffer for all models; it grows to the largest. */
+const writer = new PbfWriter(new Uint8Array(1 << 16))
 /** `typedOutputs`: outputs carry a type, though it is not theirs. */
 export function encode(form: OnnxForm, inputs: readonly (Tensor | null)[], typedOutputs = false): Uint8Array {
-  const w = new PbfWriter()
-  model({ form, inputs, outputs: outputsOf(form), typed: typedOutputs }, w)
-  return w.finish()
+  writer.pos = 0
+  model({ form, inputs, outputs: outputsOf(form), typed: typedOutputs }, writer)
+  return writer.buf.slice(0, writer.pos)
 }
 
 interface OrtTensor {

@@ -56,10 +56,10 @@ async function misbehave(deed: string, right: Tensor): Promise<readonly Tensor[]
     case 'noise':
       process.stdout.write(frame({ kind: 'end', batch, i: 0, outcome: { status: 'threw', message: 'a frame on stdout', ms: 0 } }))
       process.stdout.write(Buffer.from([255, 255, 255, 127, 0, 1]))
-      writeSync(2, '{"kind":"done"}\n\0\xff')
+      process.stderr.write('{"kind":"done"}\n\0\xff')
       break
     case 'flood':
-      for (let i = 0; i < 200; i++) writeSync(2, `${'x'.repeat(20_000)}\n`)
+      for (let i = 0; i < 200; i++) process.stderr.write(`${'x'.repeat(20_000)}\n`)
       break
     case 'twice':
       answer(self, batch, right)
