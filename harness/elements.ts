@@ -160,12 +160,12 @@ export function mapped({ f, error }: Function1, x: Real, because: string, unclea
     },
   )
 }
-/** A tensor as a simulated machine reads it; a lower precision is simulated only where its range holds all values, and not below float32. */
-export function readBy(m: Machine, x: Real): Float64Array {
-  if (x.dtype !== 'float32' && m.rung !== 'f32') return x.data
-  const read = x.data.map(m.read)
-  const lost = (v: number, i: number) => Number.isFinite(x.data[i]!) && (!Number.isFinite(v) || (v === 0 && x.data[i] !== 0))
-  return m.rung !== 'f32' && read.some(lost) ? x.data : read
+/** Tensors as a simulated machine reads them; a lower precision is simulated only where its range holds all values, and not below float32. */
+export function readBy(m: Machine, ...xs: Real[]): Float64Array[] {
+  const read = xs.map(x => x.data.map(m.read))
+  const lost = (v: number, was: number) => Number.isFinite(was) && (!Number.isFinite(v) || (v === 0 && was !== 0))
+  const unfit = m.rung !== 'f32' && xs.some((x, j) => x.dtype !== 'float32' || read[j]!.some((v, i) => lost(v, x.data[i]!)))
+  return unfit ? xs.map(x => x.data) : read
 }
 /** Values of a simulated machine as a tensor of this dtype. */
 export const simulated = (dtype: DType, shape: Shape, data: Float64Array): Real => ({

@@ -113,8 +113,17 @@ const KINDS = [
 const plain = (row: Row, a: Attributes): Attributes => Object.fromEntries(Object.keys(row.choices ?? {}).map(n => [n, a[n] ?? row.choices![n]![0]!]))
 const defaultsOf = (row: Row): Attributes => Object.fromEntries(Object.entries(row.choices ?? {}).map(([n, c]) => [n, c[0]!]))
 
+/** A depthwise convolution with ones: changes nothing, and is what ORT fuses with. */
+export const identityConv = (channels: number): { conv: (from: string, to: string) => h.OnnxNode; one: h.Tensor } => ({
+  conv: (from, to) => node('Conv', [from, 'one'], to, { group: channels, kernel_shape: [1, 1] }),
+  one: h.tensor('float32', [channels, 1, 1, 1], new Array(channels).fill(1)),
+})
 /** Two nodes before and after the operation that change nothing, so that the optimiser meets it behind a product or between transposes. */
-function neighbours(row: Row, x: h.TensorSpec, act: (from: string, to: string) => h.OnnxNode): h.Lowering<h.OnnxForm>[] {
+export function neighbours(
+  row: Pick<Row, 'opsets' | 'fuses'>,
+  x: h.TensorSpec,
+  act: (from: string, to: string) => h.OnnxNode,
+): h.Lowering<h.OnnxForm>[] {
   const paths: h.Lowering<h.OnnxForm>[] = []
   const size = h.sizeOf(x.shape)
   const opset = row.opsets[0]!
@@ -128,14 +137,14 @@ function neighbours(row: Row, x: h.TensorSpec, act: (from: string, to: string) =
   if (!row.fuses || x.dtype !== 'float32' || size === 0) return paths
   const channels = size % 16 === 0 ? 16 : 1
   const back = ([y]: readonly h.Tensor[]) => [h.reshape(y!, x.shape)]
-  const one = { one: h.tensor('float32', [channels, 1, 1, 1], new Array(channels).fill(1)) }
+  const { conv, one } = identityConv(channels)
   paths.push({
     path: 'after-conv', // a depthwise convolution with 1: FusedConv
     form: {
       opset,
       prepare: t => [h.reshape(t[0]!, [1, channels, 1, size / channels])],
-      constants: one,
-      nodes: [node('Conv', ['x0', 'one'], 'c', { group: channels, kernel_shape: [1, 1] }), act('c', 'y0')],
+      constants: { one },
+      nodes: [conv('x0', 'c'), act('c', 'y0')],
       finish: back,
     },
   })
@@ -194,7 +203,7 @@ export function scalarOp(row: Row): h.Op<Attributes> {
           simulate: (a: Attributes, [x]: readonly (h.Real | null)[], m: h.Machine) => {
             const p = plain(row, a) as P
             const f = (v: number) => (Number.isFinite(v) ? row.simulate!(m, v, p) : row.f(v, p))
-            return [simulated(x!.dtype, x!.shape, readBy(m, x!).map(f))]
+            return [simulated(x!.dtype, x!.shape, readBy(m, x!)[0]!.map(f))]
           },
         }),
     onnx(c) {

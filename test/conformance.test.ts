@@ -10,14 +10,21 @@ import { type Case, ieee32, type Verdict } from '../harness/types.ts'
 
 const corpora = fileURLToPath(new URL('../corpora/', import.meta.url))
 const ops = await loadOps()
-const exceptions = new Map((JSON.parse(readFileSync(`${corpora}exceptions.json`, 'utf8')) as { id: string; reason: string; link: string }[]).map(e => [e.id, e]))
+const exceptions = new Map(
+  (JSON.parse(readFileSync(`${corpora}exceptions.json`, 'utf8')) as { id: string; reason: string; link: string }[]).map(e => [e.id, e]),
+)
 
 function verdictOf(x: External): Verdict | null {
   if (!x.op || x.gap || !x.expected.some(Boolean)) return null
   const c = canonical(x.op, x.case)
   if ('declined' in c) return null
   const ref = reference(x.op, c as Case)
-  return judge(c as Case, ref, { status: 'outputs', outputs: x.expected, checksum: ref.checksum, ms: 0 }, { arithmetic: ieee32, dialect: 'onnx', tolerance: x.tolerance })
+  return judge(
+    c as Case,
+    ref,
+    { status: 'outputs', outputs: x.expected, checksum: ref.checksum, ms: 0 },
+    { arithmetic: ieee32, dialect: 'onnx', tolerance: x.tolerance },
+  )
 }
 
 describe('published cases', () => {
@@ -31,7 +38,8 @@ describe('published cases', () => {
         if (v.kind === 'agree') {
           agreed++
           expect(exceptions.has(x.case.id), `${x.case.id} is listed as an exception but agrees`).toBe(false)
-        } else if (!['convention', 'not-compared'].includes(v.kind) && !exceptions.has(x.case.id)) failed.push(`${x.case.id}: ${v.kind} ${v.because ?? ''} ${JSON.stringify(v.element ?? '')}`)
+        } else if (!['convention', 'not-compared'].includes(v.kind) && !exceptions.has(x.case.id))
+          failed.push(`${x.case.id}: ${v.kind} ${v.because ?? ''} ${JSON.stringify(v.element ?? '')}`)
       }
       expect(failed).toEqual([])
       expect(agreed).toBeGreaterThan(20)

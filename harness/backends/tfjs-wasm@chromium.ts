@@ -8,7 +8,6 @@ export default {
   host: 'page',
   arithmetic: ieee32,
   modes: ['simd', 'threads'],
-  exclusiveModes: true,
   needs: ['chromium'],
   noKernel: /Kernel '.*' not registered for backend/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
@@ -20,21 +19,15 @@ export default {
     wasm.setThreadsCount(2)
     // TensorFlow.js never takes more than half of the cores: on two cores "threads" would be one thread
     if (mode === 'threads') Object.defineProperty(navigator, 'hardwareConcurrency', { value: 4, configurable: true })
+    const { registry } = tf.engine() as unknown as { registry: Record<string, unknown> }
+    delete registry['wasm'] // the other mode's instance stays as it is: closing and opening again crashes the renderer after some ten times
     if (!(await tf.setBackend('wasm'))) throw new Error(`TensorFlow.js could not start WebAssembly with ${mode}`)
-    const opened = await openTfjs(tf, {
-      package: '@tensorflow/tfjs-backend-wasm',
-      version: wasm.version_wasm,
-      threads: String(wasm.getThreadsCount()),
+    const instance = registry['wasm']
+    const identity = { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm, threads: String(wasm.getThreadsCount()) }
+    return openTfjs(tf, identity, () => {
+      if (registry['wasm'] === instance) return
+      registry['wasm'] = instance
+      tf.setBackend('wasm') // binds the kernels to this instance; nothing is awaited where there is one
     })
-    return {
-      ...opened,
-      async close() {
-        await opened.close()
-        const { registryFactory } = tf.engine() as any
-        const factory = registryFactory['wasm'] // removed with the backend, and needed for the next mode
-        tf.removeBackend('wasm')
-        tf.registerBackend('wasm', factory.factory, factory.priority)
-      },
-    }
   },
 } satisfies Backend

@@ -1,8 +1,9 @@
 /** `npm run calibrate`: the judge on trial, over every operation; writes the figures and a page. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { calibrate, type Trialled } from '../calibrate.ts'
 import { fileError } from '../errors.ts'
+import { makeFolder } from '../files.ts'
 import { loadOps } from '../ops.ts'
 import { integer, selectOps } from '../options.ts'
 
@@ -25,7 +26,7 @@ export async function calibrateCommand(flags: { cases?: string; out?: string; op
       )
   }
   try {
-    mkdirSync(dirname(out), { recursive: true })
+    makeFolder(dirname(out))
     writeFileSync(out, `${JSON.stringify({ schema: 1, cases, seed, ops: results.map(({ alarms: _, ...r }) => r) }, null, 1)}\n`)
     writeFileSync(out.replace(/\.json$/, '.md'), page(results, cases))
   } catch (error) {

@@ -1,14 +1,14 @@
 /** `merge <runs…> --out DIR`: the shards of one plan as one run. A missing shard is shown as missing. */
-import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { readRun, writeReports } from '../../reports/write.ts'
 import { fileError, UserError } from '../errors.ts'
+import { makeFolder, writeJson } from '../files.ts'
 import { type Entry, readJournal } from '../journal.ts'
 import { compareEntries } from '../order.ts'
 import type { BackendStatus } from '../run.ts'
 import type { RunFile } from '../summary.ts'
 import { ink, matrix } from '../terminal.ts'
-import { writeJson } from './run.ts'
 
 const key = (e: Entry) => [e.role, e.fingerprint ?? '', e.of ?? '', e.case.id, e.backend, e.path, e.mode].join('\u0000')
 
@@ -42,7 +42,7 @@ export async function mergeCommand(given: readonly string[], flags: { out?: stri
   const missing = Array.from({ length: n }, (_, i) => i + 1).filter(i => !here.has(i))
   const cut = runs.filter(r => r.ended !== 'clean').map(r => r.shard?.i ?? 1)
   try {
-    mkdirSync(out, { recursive: true })
+    makeFolder(out, flags.out)
     writeFileSync(
       join(out, 'journal.jsonl'),
       [...entries.values()]

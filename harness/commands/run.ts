@@ -1,13 +1,14 @@
 /** `npm run compat`: the main job. Writes run.json first, then the journal trial by trial, and every report at the end, also after Ctrl-C. */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createLogUpdate } from 'log-update'
 import { writeReports } from '../../reports/write.ts'
 import { loadBackends, selectBackends } from '../backends.ts'
 import { rememberRun } from '../cache.ts'
-import { fileError, UserError } from '../errors.ts'
+import { UserError } from '../errors.ts'
 import { type External, readExternal } from '../external.ts'
+import { makeFolder, writeJson } from '../files.ts'
 import { follow } from '../follow.ts'
 import { childHost } from '../hosts/child.ts'
 import type { Host } from '../hosts/host.ts'
@@ -49,15 +50,6 @@ export function interruptible() {
   }
 }
 
-export function writeJson(path: string, value: unknown): void {
-  try {
-    writeFileSync(`${path}.part`, `${JSON.stringify(value, null, 1)}\n`)
-    renameSync(`${path}.part`, path)
-  } catch (error) {
-    throw fileError('cannot write', path, error)
-  }
-}
-
 /** A new folder for the run; one that holds a run already is only replaced with --force. */
 function openFolder(flags: RunFlags): { dir: string; name: string } {
   const runs = join(ROOT, 'reports', 'runs')
@@ -72,11 +64,7 @@ function openFolder(flags: RunFlags): { dir: string; name: string } {
     for (const f of readdirSync(dir))
       if (/^(run|catalogue|summary|history)\.json$|^journal\.jsonl|^report\.|^junit\.xml$|^badge/.test(f)) rmSync(join(dir, f))
   }
-  try {
-    mkdirSync(dir, { recursive: true })
-  } catch (error) {
-    throw fileError('cannot make the folder', flags.out ?? dir, error)
-  }
+  makeFolder(dir, flags.out ?? dir)
   return { dir, name: dir.split(/[\\/]/).pop()! }
 }
 

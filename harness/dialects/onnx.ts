@@ -51,10 +51,12 @@ const TO_THE_END = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 /** An int64. 2⁶³ − 1 (Slice's "to the end") is 2⁶³ as a double. */
 function int64(field: number, v: number, w: PbfWriter): void {
   w.writeTag(field, 0)
-  if (v < 2 ** 63) return w.writeVarint(v)
-  w.realloc(TO_THE_END.length)
-  w.buf.set(TO_THE_END, w.pos)
-  w.pos += TO_THE_END.length
+  if (v < 2 ** 63) w.writeVarint(v)
+  else {
+    w.realloc(TO_THE_END.length)
+    w.buf.set(TO_THE_END, w.pos)
+    w.pos += TO_THE_END.length
+  }
 }
 
 function attribute(a: { op: string; name: string; value: Attributes[string] }, w: PbfWriter): void {

@@ -21,8 +21,10 @@ export async function openTfjs(tf: any, identity: Readonly<Record<string, string
     async run(form: TfjsForm, inputs) {
       setMode?.()
       const engine = tf.engine()
+      const depth = engine.state.scopeStack.length
       // a scope of our own instead of tidy: the Async forms return promises
       engine.startScope('case')
+      const made = engine.state.activeScope.track as any[]
       try {
         const outputs = await form.call(
           tf,
@@ -32,8 +34,9 @@ export async function openTfjs(tf: any, identity: Readonly<Record<string, string
         for (const y of outputs) read.push(y ? await fromTfjs(y) : null)
         return read
       } finally {
-        engine.endScope()
+        while (engine.state.scopeStack.length > depth) engine.endScope() // also what a refused promise left open
         tf.disposeVariables()
+        for (const t of made) if (!t.isDisposed) t.dispose() // kept ones
       }
     },
     memory: () => {

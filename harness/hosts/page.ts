@@ -61,6 +61,8 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
   let started: Promise<Start> | undefined
   const stats = { starts: 0, cpuMs: 0, rssBytes: 0 }
   let cpuBefore = 0
+  /** Modes that are open in the present worker: their jobs have no more than their own deadline. */
+  const openModes = new Set<string>()
   /** Modes whose opening never settled, and why: their jobs are not tried again. */
   const closedModes = new Map<string, string>()
 
@@ -93,6 +95,8 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
         clearTimeout(stuck)
         hear = () => {}
         workerReady = 'identity' in result
+        openModes.clear()
+        openModes.add(backend.modes[0]!)
         resolve(result)
       }
       const timer = setTimeout(() => finish({ notRun: `${backend.name} did not open within ${OPEN_MS / 1000} s ${tail()}`.trim() }), OPEN_MS)
@@ -185,19 +189,21 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
         hear = () => {}
         resolve(result)
       }
-      const blame = (needs: 'worker' | 'browser', outcome: Outcome) => end({ needs, guilty: { n: rest[at]!, outcome } })
-      const gpuDied = () => blame('browser', { status: 'device-lost', message: `the GPU process ended\n${tail()}`.trim() })
+      const blame = (needs: 'worker' | 'browser', outcome: Outcome, position = at) => end({ needs, guilty: { n: rest[position]!, outcome } })
+      const gpuDied = (position = at) => blame('browser', { status: 'device-lost', message: `the GPU process ended\n${tail()}`.trim() }, position)
       const tick = () => {
         const now = performance.now()
         waited += Math.min(now - last, 2 * TICK_MS) // what this process spent elsewhere is not the job's time
         last = now
         if (watchesGpu && !here.gpuAlive()) return gpuDied()
-        if (phase === PHASE.opening && waited > OPEN_MS) {
-          const { mode } = jobs[rest[at]!]!
+        const { mode } = jobs[rest[at]!]!
+        const opens = phase === PHASE.opening && !openModes.has(mode)
+        if (waited <= (opens ? OPEN_MS : limit)) return
+        if (opens) {
           closedModes.set(mode, `mode ${mode} did not open within ${OPEN_MS / 1000} s`)
-          end({ needs: 'browser' })
-        } else if (phase === PHASE.running && waited > limit)
-          blame('worker', { status: 'hung', afterMs: Math.round(limit), ...(consoleTail.length ? { message: tail() } : {}) })
+          return end({ needs: 'browser' })
+        }
+        blame('worker', { status: 'hung', afterMs: Math.round(limit), ...(consoleTail.length ? { message: tail() } : {}) })
       }
       const timer = setInterval(tick, TICK_MS)
       hear = event => {
@@ -209,16 +215,19 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
           }
           case 'outcome': {
             const { n, outcome } = event
-            at = Math.max(at, rest.indexOf(n))
-            if (watchesGpu && !here.gpuAlive()) return gpuDied()
-            if (outcome.status === 'device-lost') return blame('browser', outcome)
+            const position = rest.indexOf(n)
+            if (watchesGpu && !here.gpuAlive()) return gpuDied(position)
+            if (outcome.status === 'device-lost') return blame('browser', outcome, position)
+            if (backend.exclusiveModes) openModes.clear()
+            openModes.add(jobs[n]!.mode)
             consoleTail.length = 0
             settle(n, outcome)
             if (outcome.status === 'out-of-memory') return end({ needs: 'browser' })
             // a node without a kernel is refused before anything runs: that spoils nothing
             if (outcome.status === 'threw' && backend.recycleOnError && !backend.noKernel?.test(outcome.message)) return end({ needs: 'worker' })
             if (n === rest.at(-1)) return end({ needs: 'nothing' })
-            return begin(at + 1, PHASE.opening)
+            if (position >= at) begin(position + 1, PHASE.opening) // the note of the next job may have come first, on its own socket
+            return
           }
           case 'dead':
             return blame('browser', { status: 'died', how: event.how, message: tail() })
