@@ -167,6 +167,13 @@ export function readBy(m: Machine, ...xs: Real[]): Float64Array[] {
   const unfit = m.rung !== 'f32' && xs.some((x, j) => x.dtype !== 'float32' || read[j]!.some((v, i) => lost(v, x.data[i]!)))
   return unfit ? xs.map(x => x.data) : read
 }
+/** Σ x·w (without w: Σ x) on a simulated machine; a half-precision accumulator only where the rule knows that rung (`dot`) and its range holds the sum. */
+export function summed(m: Machine, x: Float64Array, w: Float64Array | null, rule: 'dot' | 'error'): number {
+  if (m.rung !== 'f16-accumulation') return m.dot(x, w)
+  const size = x.reduce((s, v, i) => s + Math.abs(w ? v * w[i]! : v), 0)
+  if (rule === 'dot' && size < 30000) return m.dot(x, w)
+  return x.reduce((s, v, i) => m.add(s, w ? m.mul(v, w[i]!) : v), 0)
+}
 /** Values of a simulated machine as a tensor of this dtype. */
 export const simulated = (dtype: DType, shape: Shape, data: Float64Array): Real => ({
   dtype,

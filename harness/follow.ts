@@ -158,7 +158,14 @@ async function reduce(
     )
     return first
   }
-  const result = await shrink(op, generator, rawOf(o.seed, op, r.k ?? 0), test, r.verdict.kind === 'hang' ? 12 : limit, slow ? 1 : 8)
+  const result = await shrink(
+    op,
+    generator,
+    rawOf(o.seed, op, r.k ?? 0),
+    test,
+    r.verdict.kind === 'hang' ? 12 : r.verdict.kind === 'crash' ? Math.min(60, limit) : limit,
+    slow ? 1 : 8,
+  )
   return over() && !result.minimal ? null : result.case
 }
 

@@ -79,8 +79,9 @@ interface Planned1 {
   planned: Planned
   way: Way
 }
-const TARGET_MS = 400
-const MAX_BATCH = 32
+/** Trials in a message, by the cost of the backend. Fixed, not fitted to the speed seen: what a process ran before a trial is then the same in every run. */
+const BATCH = 32
+const batchOf = (b: Backend) => Math.max(2, Math.round(BATCH / (b.cost ?? 1)))
 /** After this many hangs of one path of an operation on one backend its further trials are not run, and say so. */
 const HANGS = 3
 
@@ -107,12 +108,10 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
   }
   status.identity = began.identity
   const hangs = new Map<string, number>()
-  let perTrial = 20 * (backend.cost ?? 1)
   let gaveUp = 0
   for (let s = 0; s < o.length && !o.stopped() && Date.now() < o.until; ) {
-    // As many cases as fill a batch at the speed seen so far.
     const jobs: Planned1[] = []
-    const room = Math.max(1, Math.min(MAX_BATCH, Math.floor(TARGET_MS / perTrial)))
+    const room = batchOf(backend)
     let end = s
     while (end < o.length && jobs.length < room) {
       const planned = o.sequence(end)
@@ -182,12 +181,11 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
       if (retry.length) await host.restart()
       const spent = Date.now() - start
       status.elapsedMs += spent
-      if (runnable.length && !retry.length) perTrial = 0.5 * perTrial + 0.5 * Math.max(0.2, spent / runnable.length)
     })
     s = end
     status.cases = end
     show('running')
-    if (gaveUp >= 3 * MAX_BATCH) {
+    if (gaveUp >= 3 * BATCH) {
       show('done')
       return { ...status, status: 'partial', reason: 'the host could not be started again' }
     }

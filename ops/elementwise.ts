@@ -58,7 +58,6 @@ const KINDS = [
   'subnormal',
   'largest',
 ] as const
-const ORDINARY = ['integers', 'normal', 'span', 'ramp', 'small', 'large', 'negative', 'tiny'] as const
 const INTS: readonly h.DType[] = ['float16', 'int32', 'int64', 'uint8', 'int8']
 
 // ── Cases ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,8 +138,9 @@ function expect(row: Row, inputs: readonly h.Real[]): h.Expected {
   const finiteInputs = (i: number) => inputs.every((_, j) => Number.isFinite(at(j, i)))
   if (row.variadic) {
     const skipped = fold((a, b) => (a !== a ? b : b !== b ? a : row.f(a, b)))
-    const first = fold((a, b) => (row.name === 'max' ? (a > b ? a : b) : a < b ? a : b))
-    const second = fold((a, b) => (row.name === 'max' ? (b > a ? b : a) : b < a ? b : a))
+    const beats: Two = row.name === 'max' ? (a, b) => Number(a > b) : (a, b) => Number(a < b)
+    const first = fold((a, b) => (beats(a, b) ? a : b))
+    const second = fold((a, b) => (beats(b, a) ? b : a))
     const nan =
       inputs.length > 1
         ? h.open(

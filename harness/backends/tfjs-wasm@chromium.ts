@@ -20,7 +20,7 @@ export default {
     // TensorFlow.js never takes more than half of the cores: on two cores "threads" would be one thread
     if (mode === 'threads') Object.defineProperty(navigator, 'hardwareConcurrency', { value: 4, configurable: true })
     const { registry } = tf.engine() as unknown as { registry: Record<string, unknown> }
-    delete registry['wasm'] // the other mode's instance stays as it is: closing and opening again crashes the renderer after some ten times
+    delete registry['wasm'] // the other mode's instance stays as it is: closing and opening it again would cost 100 ms for every change of mode
     if (!(await tf.setBackend('wasm'))) throw new Error(`TensorFlow.js could not start WebAssembly with ${mode}`)
     const instance = registry['wasm']
     const identity = { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm, threads: String(wasm.getThreadsCount()) }

@@ -30,18 +30,25 @@ const CLOSE_MS = 5000
 /**
  * Bisected on Chromium 147: --enable-unsafe-webgpu gives an adapter, --use-angle=swiftshader a WebGL2 that TF.js accepts ("major performance caveat"), the
  * feature gives navigator.ml, --use-webgpu-adapter=swiftshader makes runs equal on machines with a GPU. OPCOMPAT_GPU=hardware asks for the real one.
+ * Without the trap handler a WebAssembly access out of bounds is an error of that job; with it, it kills this Chromium's renderer. The list replaces
+ * Playwright's, whose entries that matter to a page without interface are repeated.
  */
+const DISABLED = [
+  'WebAssemblyTrapHandler',
+  'DestroyProfileOnBrowserClose',
+  'MediaRouter',
+  'NetworkTimeServiceQuerying',
+  'OptimizationHints',
+  'PaintHolding',
+]
 function flags(env: NodeJS.ProcessEnv): string[] {
-  const ml = 'WebMachineLearningNeuralNetwork'
-  if (env['OPCOMPAT_GPU'] !== 'hardware')
-    return ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--use-angle=swiftshader', `--enable-features=${ml}`]
   const linux = process.platform === 'linux'
-  return [
-    '--enable-unsafe-webgpu',
-    '--ignore-gpu-blocklist',
-    `--enable-features=${ml}${linux ? ',Vulkan' : ''}`,
-    ...(linux ? ['--use-angle=vulkan'] : []),
-  ]
+  const hardware = env['OPCOMPAT_GPU'] === 'hardware'
+  const features = ['WebMachineLearningNeuralNetwork', ...(hardware && linux ? ['Vulkan'] : [])]
+  const gpu = hardware
+    ? ['--ignore-gpu-blocklist', ...(linux ? ['--use-angle=vulkan'] : [])]
+    : ['--use-webgpu-adapter=swiftshader', '--use-angle=swiftshader']
+  return ['--enable-unsafe-webgpu', ...gpu, `--enable-features=${features.join()}`, `--disable-features=${DISABLED.join()}`]
 }
 
 /** Browsers to try, in order: the one that the user names, the one from the npm package (Linux x64), those that are installed. */
