@@ -18,6 +18,7 @@ import { dirname, join, relative } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createBrotliDecompress } from 'node:zlib'
 import { fileError, UserError } from './errors.ts'
+import { makeFolder } from './files.ts'
 
 export function cacheFolder(): string {
   const dir =
@@ -27,11 +28,7 @@ export function cacheFolder(): string {
       : process.platform === 'darwin'
         ? join(homedir(), 'Library', 'Caches', 'opcompat')
         : join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'opcompat'))
-  try {
-    mkdirSync(dir, { recursive: true })
-  } catch (error) {
-    throw fileError('cannot make the cache folder', dir, error)
-  }
+  makeFolder(dir)
   return dir
 }
 

@@ -84,6 +84,8 @@ export interface Sampled {
   other: Float64Array
   /** A non-finite pixel under weight 0 (0 · NaN is open). */
   unread: Uint8Array
+  /** The coordinate is not finite, or so large that nothing is certain. */
+  nowhere: Uint8Array
 }
 
 export function sample(x: Real, p: Plan): Sampled {
@@ -100,6 +102,7 @@ export function sample(x: Real, p: Plan): Sampled {
     jump: new Uint8Array(size),
     other: make(),
     unread: new Uint8Array(size),
+    nowhere: new Uint8Array(size),
   }
   const U = looseU(x.dtype)
   const strides = sizes.map((_, d) => sizeOf(sizes.slice(d + 1)))
@@ -123,7 +126,7 @@ export function sample(x: Real, p: Plan): Sampled {
           const i = first + ch * p.positions
           s.value[i] = s.other[i] = p.fill(ch)
           s.exact[i] = 1
-          if (raw) s.jump[i] = 1
+          if (raw) s.nowhere[i] = 1
         }
         continue
       }
@@ -234,7 +237,8 @@ export function farFromHalves(p: Plan): boolean {
 export function sampledAs(x: Real, shape: Shape, p: Plan, s: Sampled = sample(x, p), question = 'a coordinate on a jump'): Expected {
   const answers = { 'the exact coordinate': s.value, 'the other side': s.other }
   const common = { dtype: x.dtype, shape, value: s.value }
-  if (p.mode === 'nearest') return { ...common, rule: 'exact', open: open(question, s.jump, answers) }
+  const nowhere = open('a coordinate that is not finite', s.nowhere)
+  if (p.mode === 'nearest') return { ...common, rule: 'exact', open: [...open(question, s.jump, answers), ...nowhere] }
   const rank = x.shape.length - 2
   const rate = (p.mode === 'linear' ? 4 : 15) * Math.max(2, rank)
   const largest = x.dtype === 'float16' ? 65504 : LARGEST
@@ -252,15 +256,19 @@ export function sampledAs(x: Real, shape: Shape, p: Plan, s: Sampled = sample(x,
         return s.magnitude[i]! + error < largest / 4 ? error : NaN
       })
     },
-    open: open('a non-finite pixel of weight 0', s.unread, {
-      'a pixel of weight 0 is not read': s.value,
-      '0 · NaN and 0 · Inf are NaN': s.value.map((v, i) => (s.unread[i] ? NaN : v)),
-    }),
+    open: [
+      ...open('a non-finite pixel of weight 0', s.unread, {
+        'a pixel of weight 0 is not read': s.value,
+        '0 · NaN and 0 · Inf are NaN': s.value.map((v, i) => (s.unread[i] ? NaN : v)),
+      }),
+      ...nowhere,
+    ],
   }
 }
 
 /** The same over a simulated arithmetic. No matrix unit interpolates: of lower precision machines only the arithmetic counts, not their inputs and accumulators. */
 export function simulated(x: Real, p: Plan, shape: Shape, m: Machine): Real {
+  if (x.dtype === 'float64') return { dtype: x.dtype, shape, data: sample(x, p).value } // the machines are of single precision
   const [, channels, ...sizes] = x.shape as [number, number, ...number[]]
   const plane = sizeOf(sizes)
   const data = new Float64Array(p.groups * channels * p.positions)

@@ -148,11 +148,8 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
   const [cx, cy] = [width * x, height * y]
   const [sin, cos] = [Math.sin(a.radians), Math.cos(a.radians)]
   const matrix = [cos, -sin, cx - cx * cos + cy * sin, sin, cos, cy - cx * sin - cy * cos, 0, 0]
-  const batch = c.inputs[0]!.shape[0]!
-  paths.push({
-    path: 'transform',
-    form: say((tf, t) => tf.image.transform(t[0], new Array(batch).fill(matrix), 'nearest', 'constant', colour)),
-  })
+  if (c.inputs[0]!.shape[0] === 1)
+    paths.push({ path: 'transform', form: say((tf, t) => tf.image.transform(t[0], [matrix], 'nearest', 'constant', colour)) })
   return paths
 }
 

@@ -70,7 +70,11 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
       return { identity: first.identity }
     }
     await end(fresh)
-    if (first.kind === 'failed') return { notRun: first.message, ...(first.enable ? { enable: first.enable } : {}) }
+    if (first.kind === 'failed') {
+      const absent = /Cannot find (?:package|module) '((?:@[^'/]+\/)?[^'/]+)/.exec(first.message)?.[1]
+      const enable = first.enable ?? (absent && `npm install ${absent}`)
+      return { notRun: first.message, ...(enable ? { enable } : {}) }
+    }
     return {
       notRun:
         first.kind === 'closed'

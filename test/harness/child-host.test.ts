@@ -182,7 +182,7 @@ describe('a child that misbehaves costs one job', () => {
 
   test('a backend whose package is absent says so', async () => {
     const start = await hostOf(misbehaves, { file: here('../chaos/child-absent.ts') }).start()
-    expect(start).toMatchObject({ notRun: expect.stringContaining('no-such-runtime') })
+    expect(start).toMatchObject({ notRun: expect.stringContaining('no-such-runtime'), enable: 'npm install no-such-runtime' })
   })
 
   test.runIf(linux)('Ctrl-C and the end of a time limit reach the child too, and change nothing', async () => {

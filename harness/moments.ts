@@ -1,0 +1,195 @@
+/**
+ * Normalisation by the mean and variance of groups of elements: y = scale·(x − mean)/σ + bias, σ = √(variance + ε). What its operations share: moments in float64,
+ * how far honest arithmetic may stand from them, and the same formula over a simulated machine.
+ */
+import { type groups, largest, least, readBy, simulated } from './elements.ts'
+import type { Machine } from './machine.ts'
+import { gamma } from './op.ts'
+import type { Arithmetic, Expected, Real, Shape } from './types.ts'
+
+export type Groups = Pick<ReturnType<typeof groups>, 'size' | 'count' | 'at'>
+export interface Moments {
+  mean: number
+  variance: number
+  /** Mean of |x| and of x². */
+  absolute: number
+  square: number
+}
+/** Moments of one group; the variance in two passes, divided by the number of elements. */
+export function momentsOf(data: Float64Array, g: Groups, i: number): Moments {
+  const n = g.size
+  let [sum, absolute, square, squares] = [0, 0, 0, 0]
+  for (let j = 0; j < n; j++) {
+    const v = data[g.at(i, j)]!
+    sum += v
+    absolute += Math.abs(v)
+    square += v * v
+  }
+  const mean = sum / n
+  for (let j = 0; j < n; j++) squares += (data[g.at(i, j)]! - mean) ** 2
+  return { mean, variance: squares / n, absolute: absolute / n, square: square / n }
+}
+
+/** Largest errors of a mean and a variance; NaN where a sum may overflow. */
+export interface Off {
+  mean: number
+  variance: number
+}
+/**
+ * With d the error of the division (in u): δ = γ(n − 1 + d)·mean|x|; two passes: γ(n + 2 + d)·v + δ²; one pass, E[x²] − E[x]²: γ(n + d)·E[x²] + 2|mean|δ + δ² + 2u(E[x²] + mean²).
+ * (NUMERICS §7; Chan, Golub & LeVeque 1983)
+ */
+export function momentsOff(a: Arithmetic, dtype: Real['dtype'], m: Moments, n: number, onePass: boolean): Off {
+  const tiny = 2 * least(a, dtype)
+  const mean = gamma(n - 1 + a.division, a.u) * m.absolute + tiny
+  const variance = onePass
+    ? gamma(n + a.division, a.u) * m.square + 2 * Math.abs(m.mean) * mean + mean ** 2 + 2 * a.u * (m.square + m.mean ** 2)
+    : gamma(n + 2 + a.division, a.u) * m.variance + mean ** 2
+  const whole = Math.max(m.absolute, m.square) * n + mean + variance
+  return whole < largest(dtype) / 1.1 ? { mean, variance: variance + tiny } : { mean: Number.NaN, variance: Number.NaN }
+}
+
+export interface Normalisation {
+  groups: Groups
+  epsilon: number
+  /** ε is added to √variance. */
+  outside?: boolean
+  /** Factor and summand of an element; absent: 1 and 0. */
+  scale?: (element: number) => number
+  bias?: (element: number) => number
+}
+const BECAUSE = 'NUMERICS: layer, instance, group norm'
+
+/** Relative error of v + ε (of √v where ε is outside); beyond ½ nothing is promised. */
+function relative(a: Arithmetic, how: Normalisation, m: Moments, off: Off): number {
+  const under = m.variance + (how.outside ? 0 : how.epsilon)
+  const rho = (off.variance + (how.outside ? 0 : 2 * a.u * how.epsilon)) / under
+  return rho < 0.5 ? rho : Number.NaN
+}
+const sigma = (how: Normalisation, m: Moments) => (how.outside ? Math.sqrt(m.variance) + how.epsilon : Math.sqrt(m.variance + how.epsilon))
+
+/**
+ * E = |s|/σ·(δ + u|x − mean|) + |s(x − mean)/σ|·(ρ + (√ + division + 4)u) + 2u(|r| + |b|), ρ the relative error of v + ε. One pass is honest, too (it is what ONNX's
+ * function bodies say), and so is then a folded affine part: + 3u|s|/σ·(|x| + |mean|).
+ */
+export function normalised(x: Real, how: Normalisation): Expected {
+  const { groups: g, scale = () => 1, bias = () => 0 } = how
+  const moments = Array.from({ length: g.count }, (_, i) => momentsOf(x.data, g, i))
+  const value = new Float64Array(x.data.length)
+  moments.forEach((m, i) => {
+    for (let j = 0; j < g.size; j++) {
+      const e = g.at(i, j)
+      value[e] = (scale(e) * (x.data[e]! - m.mean)) / sigma(how, m) + bias(e)
+    }
+  })
+  const allowed = (onePass: boolean) => (a: Arithmetic) => {
+    const out = new Float64Array(value.length)
+    const tiny = 2 * least(a, x.dtype)
+    moments.forEach((m, i) => {
+      const off = momentsOff(a, x.dtype, m, g.size, onePass)
+      const rho = relative(a, how, m, off)
+      const s0 = sigma(how, m)
+      for (let j = 0; j < g.size; j++) {
+        const e = g.at(i, j)
+        const [s, v] = [Math.abs(scale(e)), x.data[e]!]
+        const from = Math.abs(v - m.mean)
+        const folded = onePass ? (3 * a.u * s * (Math.abs(v) + Math.abs(m.mean))) / s0 : 0
+        const E =
+          (s / s0) * (off.mean + tiny + a.u * from) +
+          ((s * from) / s0) * (rho + (a.sqrt + a.division + 4) * a.u) +
+          2 * a.u * (Math.abs(value[e]!) + Math.abs(bias(e))) +
+          folded
+        const reach = ((s * (Math.abs(v) + Math.abs(m.mean))) / s0) * 1.5 + Math.abs(bias(e))
+        out[e] = reach < largest(x.dtype) ? E * (1 + rho) + tiny * (1 + s) : Number.NaN
+      }
+    })
+    return out
+  }
+  return {
+    rule: 'error',
+    dtype: x.dtype,
+    shape: x.shape,
+    value,
+    allowed: allowed(false),
+    because: BECAUSE,
+    rungs: [{ name: 'one-pass', allowed: allowed(true) }],
+  }
+}
+
+/** A number for every group, off by `error`: means, variances, 1/σ. */
+export function perGroup(
+  x: Real,
+  g: Groups,
+  shape: Shape,
+  value: (m: Moments, i: number) => number,
+  error: (a: Arithmetic, m: Moments, off: Off, i: number) => number,
+): Expected {
+  const moments = Array.from({ length: g.count }, (_, i) => momentsOf(x.data, g, i))
+  const allowed = (onePass: boolean) => (a: Arithmetic) =>
+    Float64Array.from(moments, (m, i) => error(a, m, momentsOff(a, x.dtype, m, g.size, onePass), i) + 2 * least(a, x.dtype))
+  return {
+    rule: 'error',
+    dtype: x.dtype,
+    shape,
+    value: Float64Array.from(moments, value),
+    allowed: allowed(false),
+    because: BECAUSE,
+    rungs: [{ name: 'one-pass', allowed: allowed(true) }],
+  }
+}
+/** The mean, and 1/σ: |1/σ|·(ρ + (√ + division + 1)u). */
+export const meanOf = (x: Real, g: Groups, shape: Shape): Expected =>
+  perGroup(
+    x,
+    g,
+    shape,
+    m => m.mean,
+    (a, m, off) => off.mean + a.u * Math.abs(m.mean),
+  )
+export const inverseOf = (x: Real, how: Normalisation, shape: Shape): Expected =>
+  perGroup(
+    x,
+    how.groups,
+    shape,
+    m => 1 / sigma(how, m),
+    (a, m, off) => ((1 + relative(a, how, m, off)) * (relative(a, how, m, off) + (a.sqrt + a.division + 1) * a.u)) / sigma(how, m),
+  )
+
+// ── Simulation ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A sum without half-precision accumulators, which this kind of bound does not have a rung for. */
+export const sumOf = (m: Machine, x: Float64Array, w: Float64Array | null): number =>
+  m.rung === 'f16-accumulation' ? x.reduce((s, v, i) => m.add(s, w ? m.mul(v, w[i]!) : v), 0) : m.dot(x, w)
+
+export interface Simulated {
+  y: Real
+  mean: Float64Array
+  variance: Float64Array
+  /** 1/σ. */
+  inverse: Float64Array
+}
+/** The definition over a machine; in one pass with the affine part folded, where the machine does so. */
+export function simulateNormalised(x: Real, how: Normalisation, m: Machine): Simulated {
+  const { groups: g, scale = () => 1, bias = () => 0 } = how
+  const data = readBy(m, x)[0]!
+  const y = new Float64Array(data.length)
+  const [mean, variance, inverse] = [new Float64Array(g.count), new Float64Array(g.count), new Float64Array(g.count)]
+  for (let i = 0; i < g.count; i++) {
+    const own = Float64Array.from({ length: g.size }, (_, j) => data[g.at(i, j)]!)
+    const mu = m.div(sumOf(m, own, null), g.size)
+    const apart = own.map(v => m.sub(v, mu))
+    const v = m.onePass ? m.sub(m.div(sumOf(m, own, own), g.size), m.mul(mu, mu)) : m.div(sumOf(m, apart, apart), g.size)
+    const s = how.outside ? m.add(m.sqrt(v), how.epsilon) : m.sqrt(m.add(v, how.epsilon))
+    mean[i] = mu
+    variance[i] = v
+    inverse[i] = m.div(1, s)
+    for (let j = 0; j < g.size; j++) {
+      const e = g.at(i, j)
+      const factor = m.onePass ? m.div(scale(e), s) : 0
+      y[e] = m.onePass
+        ? m.add(m.mul(own[j]!, factor), m.sub(bias(e), m.mul(mu, factor)))
+        : m.add(m.mul(m.div(apart[j]!, s), scale(e)), bias(e))
+    }
+  }
+  return { y: simulated(x.dtype, x.shape, y), mean, variance, inverse }
+}
