@@ -4,8 +4,9 @@
  */
 import { type groups, largest, least, readBy, simulated } from './elements.ts'
 import type { Machine } from './machine.ts'
-import { gamma } from './op.ts'
-import type { Arithmetic, Expected, Real, Shape } from './types.ts'
+import { axes, gamma, int, pick } from './op.ts'
+import type { Arithmetic, Expected, Real, Shape, TensorSpec } from './types.ts'
+import { CHANNELS, SIZES } from './windows.ts'
 
 export type Groups = Pick<ReturnType<typeof groups>, 'size' | 'count' | 'at'>
 export interface Moments {
@@ -168,10 +169,15 @@ export interface Simulated {
   /** 1/σ. */
   inverse: Float64Array
 }
-/** The definition over a machine; in one pass with the affine part folded, where the machine does so. */
+/** Inputs as a machine reads them. */
+export function readInputs(m: Machine, inputs: readonly (Real | null)[]): (Real | null)[] {
+  const read = readBy(m, ...inputs.filter(t => t !== null))
+  return inputs.map(t => t && { ...t, data: read.shift()! })
+}
+/** The definition over a machine, inputs already read; in one pass with the affine part folded, where the machine does so. */
 export function simulateNormalised(x: Real, how: Normalisation, m: Machine): Simulated {
   const { groups: g, scale = () => 1, bias = () => 0 } = how
-  const data = readBy(m, x)[0]!
+  const { data } = x
   const y = new Float64Array(data.length)
   const [mean, variance, inverse] = [new Float64Array(g.count), new Float64Array(g.count), new Float64Array(g.count)]
   for (let i = 0; i < g.count; i++) {
@@ -186,10 +192,35 @@ export function simulateNormalised(x: Real, how: Normalisation, m: Machine): Sim
     for (let j = 0; j < g.size; j++) {
       const e = g.at(i, j)
       const factor = m.onePass ? m.div(scale(e), s) : 0
-      y[e] = m.onePass
-        ? m.add(m.mul(own[j]!, factor), m.sub(bias(e), m.mul(mu, factor)))
-        : m.add(m.mul(m.div(apart[j]!, s), scale(e)), bias(e))
+      y[e] = m.onePass ? m.add(m.mul(own[j]!, factor), m.sub(bias(e), m.mul(mu, factor))) : m.add(m.mul(m.div(apart[j]!, s), scale(e)), bias(e))
     }
   }
   return { y: simulated(x.dtype, x.shape, y), mean, variance, inverse }
 }
+
+// ── Drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const imageFields = {
+  rank: int(0, 4), // spatial axes: 2, 2, 1, 3, 0
+  batch: int(0, 7), // 1 mostly, up to 3
+  /** 0: few channels; 1: many channels, small images. A trial stays below a millisecond. */
+  spread: int(0, 1),
+  channels: int(0, CHANNELS.length - 1),
+  size: axes(0, SIZES.length - 1),
+}
+type RawImage = { [K in keyof typeof imageFields]: (typeof imageFields)[K] extends { kind: 'int' } ? number : number[] }
+/** N, C, spatial; `rank` limits the spatial axes from below and above. */
+export function imageShape(raw: RawImage, [least, most]: readonly [number, number] = [0, 3]): number[] {
+  const rank = Math.min(most, Math.max(least, pick([2, 2, 1, 3, 0], raw.rank)))
+  const top = raw.spread ? [17, 5, 3][rank - 1]! : [65, 17, 8][rank - 1]!
+  const spatial = raw.size.slice(0, rank).map(i => Math.min(pick(SIZES, i), top))
+  const channels = Math.min(pick(CHANNELS, raw.channels), raw.spread || rank === 0 ? 33 : 5)
+  return [raw.batch > 6 ? 3 : raw.batch > 4 ? 2 : 1, channels, ...spatial]
+}
+/** float32 values that models use, plainest first. */
+export const EPSILONS = [1e-5, 1e-3, 0.1, 1e-7, 1, 0].map(Math.fround)
+export const ones = (shape: Shape, value = 1): TensorSpec => ({ dtype: 'float32', shape, recipe: { kind: 'constant', value } })
+export const isConstant = (s: TensorSpec | null | undefined, value: number): boolean => s?.recipe.kind === 'constant' && s.recipe.value === value
+/** The numbers of a vector as factors of elements: `index` says which one an element has. */
+export const vector = (t: Real | null | undefined, fallback: number, index: (e: number) => number): ((e: number) => number) =>
+  t ? e => t.data[index(e)]! : () => fallback

@@ -42,12 +42,12 @@ const DEFAULTS: A = { mode: 'linear', padding_mode: 'zeros', align_corners: 0 }
 // ── Cases ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const fields = {
-  own: int(0, 1), // 0: a grid that is a matrix, so that tf.image.transform can say it
+  own: int(0, 2), // 0, 1: a grid that is a matrix, so that tf.image.transform can say it
   mode: int(0, 2),
   padding: int(0, 2),
   align: flag,
   volume: int(0, 3), // 3: three spatial axes
-  batch: int(1, 2),
+  batch: int(0, 3), // one image, mostly
   channels: int(1, 5),
   size: ints(3, 1, 17),
   out: ints(3, 1, 9),
@@ -76,19 +76,20 @@ function affine(theta: readonly number[], batch: number, [height, width]: readon
 }
 
 const valid = generator(fields, raw => {
-  const common = raw.own === 0
+  const common = raw.own < 2
+  const batch = raw.batch === 3 ? 2 : 1
   const rank = !common && raw.volume === 3 ? 3 : 2
   const mode = pick(MODES, common || rank === 3 ? Math.min(raw.mode, 1) : raw.mode)
   const cut = (list: number[], most: number) => list.slice(0, rank).map(n => Math.min(n, most))
   const sizes = cut(raw.size, rank === 3 ? 5 : 17)
   const out = cut(raw.out, rank === 3 ? 4 : mode === 'cubic' ? 6 : 9)
   const dtype: DType = !common && raw.type === 7 ? 'float64' : 'float32'
-  const shape = [raw.batch, ...out, rank]
-  const attributes: A = { mode, padding_mode: pick(PADDING, raw.padding), align_corners: raw.align }
+  const shape = [batch, ...out, rank]
+  const attributes: A = { mode, padding_mode: pick(PADDING, common && raw.align ? Math.min(raw.padding, 1) : raw.padding), align_corners: raw.align }
   const seed = raw.seed
   const t = raw.theta.map(v => zigzag(v) / (mode === 'linear' ? 17 : 16)) // 17: no step of it is exact
   const grid: TensorSpec = common
-    ? values('float32', shape, affine([1 + t[0]!, t[1]!, t[2]!, t[3]!, 1 + t[4]!, t[5]!], raw.batch, out as [number, number]))
+    ? values('float32', shape, affine([1 + t[0]!, t[1]!, t[2]!, t[3]!, 1 + t[4]!, t[5]!], batch, out as [number, number]))
     : raw.style < 2
       ? values(
           dtype,
@@ -100,7 +101,7 @@ const valid = generator(fields, raw => {
         : raw.style === 5
           ? { dtype, shape, recipe: { kind: 'uniform', seed, low: -6, high: 6 } }
           : { dtype, shape, recipe: { kind: 'special', seed, value: 'NaN' } }
-  return drawn<A>(attributes, fill(fields.x, raw.x, [raw.batch, raw.channels, ...sizes], dtype), grid)
+  return drawn<A>(attributes, fill(fields.x, raw.x, [batch, raw.channels, ...sizes], dtype), grid)
 })
 
 /** One fault each: the grid's last axis, rank or batch; a mode or padding that is none; an image of rank 3. */

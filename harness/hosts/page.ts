@@ -183,6 +183,9 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
         waited = 0
       }
       let last = performance.now()
+      /** Ticks since the GPU process was missed, and the first outcome after that. */
+      let gone = 0
+      let goneAt: number | undefined
       const end = (result: End) => {
         clearInterval(timer)
         consoleTail.length = 0
@@ -195,7 +198,8 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
         const now = performance.now()
         waited += Math.min(now - last, 2 * TICK_MS) // what this process spent elsewhere is not the job's time
         last = now
-        if (watchesGpu && !here.gpuAlive()) return gpuDied()
+        // a browser that dies takes its GPU process along, and its own end is told a moment later
+        if (watchesGpu && !here.gpuAlive()) return ++gone > 5 ? gpuDied(goneAt ?? at) : undefined
         const { mode } = jobs[rest[at]!]!
         const opens = phase === PHASE.opening && !openModes.has(mode)
         if (waited <= (opens ? OPEN_MS : limit)) return
@@ -216,7 +220,10 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
           case 'outcome': {
             const { n, outcome } = event
             const position = rest.indexOf(n)
-            if (watchesGpu && !here.gpuAlive()) return gpuDied(position)
+            if (watchesGpu && !here.gpuAlive()) {
+              goneAt ??= position
+              return
+            }
             if (outcome.status === 'device-lost') return blame('browser', outcome, position)
             if (outcome.status === 'died') return blame('worker', outcome, position) // a trap: its memory is spoiled
             if (backend.exclusiveModes) openModes.clear()
