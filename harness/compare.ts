@@ -172,17 +172,20 @@ function elements(e: Plain, y: Real, ref: Reference, j: number, bench: Bench): V
       })
     }
     const named = fits.indexOf(true)
-    if (differs || (named > 0 && !differs)) convention ??= `${o.question}: ${named >= 0 ? answers[named]![0] : 'another answer'}`
+    // with NaN or an infinity among the inputs the report wants to know which answer a backend follows, also when it is the first one
+    if (differs || (anyNonFinite && named >= 0 && o.at.some(Boolean)))
+      convention ??= `${o.question}: ${named >= 0 ? answers[named]![0] : 'another answer'}`
   }
-  // NaN and infinities among the inputs (NUMERICS: products with padding are open in w; shaders promise nothing).
+  // NaN and infinities among the inputs (products with padding are open in w; shader languages promise nothing).
   const weights = e.rule === 'dot' && ref.nonFinite.slice(1).some(Boolean)
   if (anyNonFinite && (!a.nonFiniteDefined || weights || e.rule !== 'exact')) {
     for (let i = 0; i < size; i++) {
-      const loose = !a.nonFiniteDefined || weights || !Number.isFinite(e.value[i]!)
-      if (!loose || equal(y.data[i]!, e.value[i]!) || skip?.[i]) continue
-      if (Number.isFinite(e.value[i]!) && Number.isFinite(y.data[i]!)) continue // finite on both sides: judged below
+      const [v, w] = [e.value[i]!, y.data[i]!]
+      const loose = !a.nonFiniteDefined || weights || !Number.isFinite(v)
+      if (!loose || skip?.[i] || (Number.isFinite(v) && Number.isFinite(w))) continue // finite on both sides: judged below
       openAt(i)
-      convention ??= `non-finite input: gives ${label(y.data[i]!)} where IEEE 754 arithmetic gives ${label(e.value[i]!)}`
+      if (!equal(w, v)) convention ??= `non-finite input: gives ${label(w)} where IEEE 754 arithmetic gives ${label(v)}`
+      else if (weights) convention ??= 'non-finite weights: as IEEE 754 arithmetic'
     }
   }
   const allowed = allowedOf(e, a, ref.integral)

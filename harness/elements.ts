@@ -167,6 +167,9 @@ export function readBy(m: Machine, ...xs: Real[]): Float64Array[] {
   const unfit = m.rung !== 'f32' && xs.some((x, j) => x.dtype !== 'float32' || read[j]!.some((v, i) => lost(v, x.data[i]!)))
   return unfit ? xs.map(x => x.data) : read
 }
+/** Whether the ladder tries a half-precision accumulator on these inputs (NUMERICS §4: none at or beyond 65520). */
+export const halvesFit = (...xs: readonly (Real | null)[]): 'dot' | 'error' =>
+  xs.reduce((s, x) => s + (x ? x.data.reduce((m, v) => Math.max(m, Math.abs(v)), 0) : 0), 0) < 65520 ? 'dot' : 'error'
 /** Σ x·w (without w: Σ x) on a simulated machine; a half-precision accumulator only where the rule knows that rung (`dot`) and its range holds the sum. */
 export function summed(m: Machine, x: Float64Array, w: Float64Array | null, rule: 'dot' | 'error'): number {
   if (m.rung !== 'f16-accumulation') return m.dot(x, w)

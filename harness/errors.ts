@@ -31,3 +31,12 @@ export function fileError(what: string, path: string, error: unknown): UserError
               : String((error as Error).message ?? error)
   return new UserError(`${what} ${path}: ${why}`)
 }
+/** A backend that is not set up on this machine: the true reason, and the command (or the thing) that would change it. */
+export class NotHere extends Error {
+  constructor(
+    reason: string,
+    readonly enable: string,
+  ) {
+    super(reason)
+  }
+}

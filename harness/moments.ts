@@ -2,10 +2,10 @@
  * Normalisation by the mean and variance of groups of elements: y = scale·(x − mean)/σ + bias, σ = √(variance + ε). What its operations share: moments in float64,
  * how far honest arithmetic may stand from them, and the same formula over a simulated machine.
  */
-import { type groups, largest, least, readBy, simulated } from './elements.ts'
+import { fillSpread, type groups, largest, least, readBy, simulated } from './elements.ts'
 import type { Machine } from './machine.ts'
-import { axes, gamma, int, pick } from './op.ts'
-import type { Arithmetic, Expected, Real, Shape, TensorSpec } from './types.ts'
+import { axes, gamma, int, open, pick } from './op.ts'
+import type { Arithmetic, Expected, RawData, Real, Shape, TensorSpec } from './types.ts'
 import { CHANNELS, SIZES } from './windows.ts'
 
 export type Groups = Pick<ReturnType<typeof groups>, 'size' | 'count' | 'at'>
@@ -106,11 +106,13 @@ export function normalised(x: Real, how: Normalisation): Expected {
     })
     return out
   }
+  const undefinedAt = value.map((v, e) => (!Number.isFinite(v) && Number.isFinite(x.data[e]!) ? 1 : 0))
   return {
     rule: 'error',
     dtype: x.dtype,
     shape: x.shape,
     value,
+    open: open('a variance of 0 without ε', Uint8Array.from(undefinedAt), { 'IEEE 754': value }),
     allowed: allowed(false),
     because: BECAUSE,
     rungs: [{ name: 'one-pass', allowed: allowed(true) }],
@@ -224,3 +226,13 @@ export const isConstant = (s: TensorSpec | null | undefined, value: number): boo
 /** The numbers of a vector as factors of elements: `index` says which one an element has. */
 export const vector = (t: Real | null | undefined, fallback: number, index: (e: number) => number): ((e: number) => number) =>
   t ? e => t.data[index(e)]! : () => fallback
+/** Factor and summand; `affine` 1: the factor is 1; 2: the summand is 0; 3: both. */
+export function affineOf(
+  field: { kinds: readonly string[] },
+  raw: { affine: number; scale: RawData },
+  shape: Shape,
+  dtype: Real['dtype'],
+): [TensorSpec, TensorSpec] {
+  const own = (at: number) => fillSpread(field, { ...raw.scale, at }, shape, dtype)
+  return [raw.affine & 1 ? { ...ones(shape), dtype } : own(raw.scale.at), raw.affine & 2 ? { ...ones(shape, 0), dtype } : own(raw.scale.at ^ 1)]
+}

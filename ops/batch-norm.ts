@@ -46,12 +46,13 @@ const valid = h.generator(fields, raw => {
   const dtype: h.DType = raw.own > 2 && raw.half === 5 && !training_mode ? 'float16' : 'float32'
   const c = [shape[1]!]
   const drawn = (v: h.TensorSpec): h.TensorSpec => ({ ...v, dtype })
+  const [scale, bias] = affineOf(fields.scale, raw, c, dtype)
   const variance = fillSpread(fields.variance, raw.variance, c, dtype)
   return h.drawn<A>(
     { epsilon: h.pick(EPSILONS, raw.epsilon), momentum: h.pick(MOMENTA, raw.momentum), training_mode },
     h.fill(fields.x, raw.x, shape, dtype),
-    raw.affine & 1 ? drawn(ones(c)) : fillSpread(fields.scale, raw.scale, c, dtype),
-    raw.affine & 2 ? drawn(ones(c, 0)) : fillSpread(fields.scale, { ...raw.scale, at: raw.scale.at ^ 1 }, c, dtype),
+    scale,
+    bias,
     fillSpread(fields.mean, raw.mean, c, dtype),
     // a variance is not negative: 'tiny' is 0
     fields.variance.kinds[raw.variance.kind] === 'tiny' ? drawn(ones(c, 0)) : variance,

@@ -398,7 +398,7 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
 
   if (split) {
     say('split-conv2d-concat', (tf, v, f) => inGroups(tf, a.group, v, f, (p, q) => conv2d(rows)(tf, p, q)))
-    if (word) say('grouped-filter', conv2d(word), { naive: 'tf.conv2d has no groups: a filter of fewer channels is refused' })
+    if (word) say('grouped-filter', conv2d(word))
     return paths
   }
   if (a.group === 1) {

@@ -27,7 +27,10 @@ const valid = h.generator(fields, raw => {
   const height = SIDES[raw.sides[0]!]!
   const width = Math.min(SIDES[raw.sides[1]!]!, Math.max(1, Math.floor(2000 / (height * b * b * batch))))
   const channels = Math.max(1, Math.min(CHANNELS[raw.channels]!, Math.floor(3000 / (batch * height * width * b * b))))
-  return h.drawn<A>({ blocksize: b, mode: raw.mode ? 'CRD' : 'DCR' }, h.fill(fields.x, raw.x, [batch, channels * b * b, height, width], typeOf(raw)))
+  return h.drawn<A>(
+    { blocksize: b, mode: raw.mode ? 'CRD' : 'DCR' },
+    h.fill(fields.x, raw.x, [batch, channels * b * b, height, width], raw.own === 4 ? typeOf({ own: 4, type: raw.type }) : 'float32'),
+  )
 })
 const WRONG = ['channels', 'zero', 'negative', 'rank', 'one-tfjs', 'mode'] as const
 const spoilt = { wrong: h.int(0, WRONG.length - 1), side: h.int(1, 5), extra: h.int(1, 3), x: h.data('integers', 'normal') }
@@ -112,7 +115,7 @@ function tfjs(c: h.Case<A>): h.Lowering<h.TfjsForm>[] {
   /** Channels in DCR order on the host. */
   const channels = (t: h.Tensor) => (a.mode === 'DCR' ? t : h.reshape(h.permute(h.reshape(t, shape), [0, 2, 3, 1, 4, 5]), x.shape))
   const finish = ([y]: readonly h.Tensor[]) => [h.permute(y!, h.toSecond(4))]
-  if (b > 1) {
+  if (b > 1 && x.dtype === 'float32') {
     const form = (name: string, args: readonly string[]): h.Lowering<h.TfjsForm> => ({
       path: name,
       form: { prepare: t => [h.permute(channels(t[0]!), last)], call: (tf, [t]) => [tf.depthToSpace(t, b, ...args)], finish },

@@ -63,13 +63,16 @@ export function addTo(sums: Norms, i: number, v: number, p: number): void {
  * come through the root divided by p: E = r·((γ + e₀u + (e₁ + l₀ + 2)u·s/q + p·l₁)/p + e₀u + (e₁ + l₀ + 3)u·|ln q|/p + l₁/p) + ((n + count + 1)·η)^(1/p).
  * Where q may overflow nothing is compared. (NUMERICS: L2 and Lp)
  */
-export function rooted(dtype: DType, shape: Shape, p: number, { q, n, s }: Norms, count: number): Expected {
+export function rooted(x: Real, shape: Shape, p: number, { q, n, s }: Norms, count: number): Expected {
+  const { dtype } = x
   const half = dtype === 'float16'
+  const whole = p === 1 && x.data.every(Number.isInteger) // a sum of integers, and pow(v, 1) is v wherever arithmetic rounds to nearest
   const value = q.map(v => (p === 2 ? Math.sqrt(v) : p === 1 ? v : v ** (1 / p)))
   const allowed = (a: Arithmetic) =>
     value.map((r, i) => {
       if (r === 0) return n[i] === 0 ? 0 : (2 * count * eta(a)) ** (1 / p)
       if (!((1 + gamma(n[i]!, a.u)) * q[i]! < (half ? 65504 : LARGEST))) return NaN
+      if (whole && a.nonFiniteDefined && q[i]! <= (half ? 2 ** 11 : 2 ** 24)) return 0
       const steep = (a.exp[1] + a.log[0] + 3) * a.u
       const terms = gamma(n[i]! + 1 + a.division, a.u) + a.exp[0] * a.u + (steep * s[i]!) / q[i]! + p * a.log[1]
       const root = a.exp[0] * a.u + (steep * Math.abs(Math.log(q[i]!)) + a.log[1]) / p
@@ -90,11 +93,10 @@ export function rootedBy(m: Machine, x: readonly number[], p: number, n: number)
     )
   return p === 1 ? sum : p === 2 ? m.sqrt(sum) : m.pow(sum, Math.fround(1 / p))
 }
-/** A norm as TF.js can write it: the mean of the powers, times their number, and the root. */
-export function composed(tf: any, v: any, p: number, count: number, mean: (t: any) => any): any {
-  const powers = p === 1 ? tf.abs(v) : p === 2 ? tf.square(v) : tf.pow(tf.abs(v), p)
-  const sum = tf.mul(mean(powers), count)
-  return p === 1 ? sum : p === 2 ? tf.sqrt(sum) : tf.pow(sum, 1 / p)
+/** A norm as TF.js can write it: powers, their sum, the root. */
+export function composed(tf: any, v: any, p: number, sum: (t: any) => any): any {
+  if (p === 1) return sum(tf.abs(v))
+  return p === 2 ? tf.sqrt(sum(tf.square(v))) : tf.pow(sum(tf.pow(tf.abs(v), p)), 1 / p)
 }
 
 // ── Cases ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -134,7 +136,7 @@ function windows(a: A, x: Real): Expected[] {
   const counts = poolGeometry(a, x.shape.slice(2)).counts
   const sums = norms(x.shape[0]! * x.shape[1]! * sizeOf(counts))
   const shape = walk(a, x.shape, (i, at) => addTo(sums, i, x.data[at]!, a.p))
-  return [rooted(x.dtype, shape, a.p, sums, sizeOf(a.kernel_shape))]
+  return [rooted(x, shape, a.p, sums, sizeOf(a.kernel_shape))]
 }
 function simulate(a: A, [x]: readonly (Real | null)[], m: Machine): Real[] {
   const read = x!.dtype === 'float32' ? m.read : (v: number) => v
@@ -170,13 +172,16 @@ function tfjs(c: Case<A>): Lowering<TfjsForm>[] {
   const g = poolGeometry(a, c.inputs[0]!.shape.slice(2))
   const [kernel, strides, dilations] = [lift(a.kernel_shape, 1), lift(a.strides, 1), lift(a.dilations, 1)]
   const padded = (tf: any, v: any) => (g.fitted.some(p => p > 0) ? tf.pad(v, padRows(liftPads(g.fitted))) : v)
-  const mean = (tf: any, v: any) => {
-    if (dilated) return tf.pool(v, kernel, 'avg', 'valid', dilations, strides)
-    return rank === 3 ? tf.avgPool3d(v, kernel, strides, 'valid') : tf.avgPool(v, kernel, strides, 'valid')
-  }
   const count = sizeOf(a.kernel_shape)
-  const form = imageLast(rank + 2, true, (tf, t) => composed(tf, padded(tf, t[0]), a.p, count, v => mean(tf, v)))
-  return [{ path: 'powers-mean-root', form }]
+  const paths: Lowering<TfjsForm>[] = []
+  const say = (path: string, sum: (tf: any, v: any) => any) =>
+    paths.push({ path, form: imageLast(rank + 2, true, (tf, t) => composed(tf, padded(tf, t[0]), a.p, v => sum(tf, v))) })
+  const channels = c.inputs[0]!.shape[1]!
+  if (rank < 3) say('powers-ones-root', (tf, v) => tf.depthwiseConv2d(v, tf.ones([...kernel, channels, 1]), strides, 'valid', 'NHWC', dilations))
+  // A mean times its count rounds twice more, which sums of integers (p = 1) do not need.
+  if (a.p > 1 && dilated) say('powers-pool-root', (tf, v) => tf.mul(tf.pool(v, kernel, 'avg', 'valid', dilations, strides), count))
+  else if (a.p > 1) say('powers-mean-root', (tf, v) => tf.mul((rank === 3 ? tf.avgPool3d : tf.avgPool)(v, kernel, strides, 'valid'), count))
+  return paths.length ? paths : [{ declined: 'TF.js sums over windows of volumes only in a mean' }]
 }
 
 export default defineOp<A>({

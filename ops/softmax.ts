@@ -59,7 +59,7 @@ function expect(name: Name, a: A, x: h.Real): h.Expected {
   for (let i = 0; i < g.count && g.size > 0; i++) {
     const row = Float64Array.from({ length: g.size }, (_, j) => x.data[g.at(i, j)]!)
     const t = totals(row)
-    const first = row.indexOf(row.reduce((m, v) => (v > m ? v : m), -Infinity))
+    const first = row.indexOf(row.filter(v => v === v).reduce((m, v) => Math.max(m, v), -Infinity))
     for (let j = 0; j < g.size; j++) {
       const at = g.at(i, j)
       const v = row[j]!
@@ -178,6 +178,8 @@ function tfjs(name: Name, c: h.Case<A>): h.Lowering<h.TfjsForm>[] {
   const add = (path: string, call: (tf: any, x: any) => any) =>
     paths.push({ path, form: { prepare: t => [last.prepare(t[0]!)], call: (tf, [x]) => [call(tf, x)], finish: ([y]) => [last.finish(y!)] } })
   const width = a.coerced ? 2 : rank
+  const n = a.coerced ? h.sizeOf(shape.slice(axis)) : shape[axis]!
+  if (name === 'hardmax' && n < 2) return [{ declined: 'tf.oneHot needs two classes' }]
   if (name === 'hardmax') add('one-hot-arg-max', hard)
   else {
     const call = name === 'softmax' ? 'softmax' : 'logSoftmax'

@@ -86,7 +86,7 @@ function expect(a: A, x: h.Real): h.Expected[] {
         return { ...answer, wrong: `group ${i}: indices ${listed(indices)}, the definition takes ${listed(row.taken)}` }
       if (values && listed(values) !== listed(row.taken.map(j => row.values[j]!)))
         return { ...answer, wrong: `group ${i}: other values than those of the ${a.k} elements` }
-      if (values && indices && indices.some((j, n) => row.values[j] !== values[n]))
+      if (values && indices?.some((j, n) => row.values[j] !== values[n]))
         return { ...answer, wrong: `group ${i}: values and indices do not belong together` }
     }
     return { ...answer, wrong: null }
