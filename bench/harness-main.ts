@@ -14,7 +14,7 @@ const CHUNK = 16
 export async function serve(backend: Backend, list: readonly Op[]): Promise<void> {
   const { names, seed, cases, skip } = JSON.parse(process.env.OPCOMPAT_BENCH!) as { names: string[]; seed: number; cases: number; skip: number[] }
   const ops = new Map(list.map(op => [op.name, op]))
-  const inside = { cpuMs: 0, ms: 0 }
+  const inside = { ms: 0 }
   const w = worker(backend, ops, undefined, inside)
   const mode = backend.modes[0]!
   const opened = await w.open(mode)

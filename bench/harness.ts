@@ -88,6 +88,8 @@ async function straightLine(
   const single = backends.map(b => ({ ...b, modes: b.modes.filter(m => m !== 'threads') }))
   const hosts = single.map(b => childHost(b, {}))
   const cache = new Map<number, Planned>()
+  // a case that kills a host costs the start of a runtime, not work of the harness: the first pass finds those, the second leaves them out
+  const deadly = new Set<string>()
   // valid cases only: refused ones cost the making of errors, not kernels
   const at = (s: number): Planned | null => {
     let known = cache.get(s)
@@ -96,6 +98,7 @@ async function straightLine(
       const k = Math.floor(s / ops.length)
       cache.set(s, (known = planned(op, caseOf(seed, op, k), k)))
     }
+    if (deadly.has(known.case.id)) return planned(known.op, caseOf(seed, { ...known.op, invalid: undefined }, 0), 0)
     return known
   }
   try {
@@ -118,6 +121,7 @@ async function straightLine(
         journal: {
           ...journal,
           write: e => {
+            if (['crash', 'hang', 'device-lost'].includes(e.verdict.kind) || e.spoiled) deadly.add(e.case.id)
             if (e.verdict.kind !== 'gap' && e.verdict.kind !== 'not-run') {
               trials++
               per.set(e.backend, (per.get(e.backend) ?? 0) + 1)
@@ -126,7 +130,7 @@ async function straightLine(
           },
         },
       })
-    await run(ops.length * 10) // kernels compiled, plans drawn
+    await run(ops.length * cases) // kernels compiled, plans drawn
     trials = 0
     per.clear()
     const before = hosts.map(h => ({ ...h.stats() }))

@@ -81,6 +81,14 @@ program
   .option('--json', 'as JSON')
   .action((a, b, flags) => does(async () => (await import('./commands/diff.ts')).diffCommand(a, b, !!flags.json))())
 
+program
+  .command('setup [what...]')
+  .description('native runtimes into the cache: tfjs-node, tfjs-node-gpu, ort-cuda, browser or all')
+  .option('--dry-run', 'say what would be fetched and how big it is')
+  .option('--check', 'test what is there: every file, then a first operation')
+  .option('--tensorflow <version>', 'for tfjs-node-gpu: 2.9.1 (CUDA 11) or 2.18.1 (CUDA 12); default: what fits the GPU')
+  .action((what, flags) => does(async () => (await import('./commands/setup.ts')).setupCommand(what, flags))())
+
 try {
   await program.parseAsync(process.argv)
 } catch (error) {

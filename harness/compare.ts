@@ -89,8 +89,18 @@ function one(expected: Expected, y: Real, ref: Reference, j: number, bench: Benc
 export const inDtype = (a: Arithmetic, dtype: DType): Arithmetic =>
   dtype === 'float16' ? { ...a, u: Math.max(a.u, 2 ** -11) } : dtype === 'float64' && a.u === 2 ** -24 ? { ...a, u: 2 ** -53 } : a
 
-/** Allowed error of one output under an arithmetic; NaN = not comparable. */
+const bounds = new WeakMap<Plain, { a: Arithmetic; integral: boolean; allowed: Float64Array }[]>()
+/** Allowed error of one output under an arithmetic; NaN = not comparable. One reference serves many trials, and so do its bounds. */
 export function allowedOf(e: Plain, a: Arithmetic, integral: boolean): Float64Array {
+  const known = bounds.get(e)
+  const found = known?.find(k => k.a === a && k.integral === integral)
+  if (found) return found.allowed
+  const allowed = derive(e, a, integral)
+  if (known) known.push({ a, integral, allowed })
+  else bounds.set(e, [{ a, integral, allowed }])
+  return allowed
+}
+function derive(e: Plain, a: Arithmetic, integral: boolean): Float64Array {
   const size = e.value.length
   if (e.rule === 'exact') return new Float64Array(size)
   const b = inDtype(a, e.dtype)

@@ -2,9 +2,9 @@
  * Normalisation by the mean and variance of groups of elements: y = scale·(x − mean)/σ + bias, σ = √(variance + ε). What its operations share: moments in float64,
  * how far honest arithmetic may stand from them, and the same formula over a simulated machine.
  */
-import { fillSpread, type groups, largest, least, readBy, simulated } from './elements.ts'
+import { fillSpread, type groups, largest, least, readBy, shapeOf, simulated } from './elements.ts'
 import type { Machine } from './machine.ts'
-import { axes, gamma, int, open, pick } from './op.ts'
+import { axes, flag, gamma, int, ints, open, pick } from './op.ts'
 import type { Arithmetic, Expected, RawData, Real, Shape, TensorSpec } from './types.ts'
 import { CHANNELS, SIZES } from './windows.ts'
 
@@ -106,13 +106,16 @@ export function normalised(x: Real, how: Normalisation): Expected {
     })
     return out
   }
-  const undefinedAt = value.map((v, e) => (!Number.isFinite(v) && Number.isFinite(x.data[e]!) ? 1 : 0))
+  const undefinedAt = new Uint8Array(value.length)
+  moments.forEach((m, i) => {
+    if (m.variance === 0 && !(how.epsilon > 0)) for (let j = 0; j < g.size; j++) undefinedAt[g.at(i, j)] = 1
+  })
   return {
     rule: 'error',
     dtype: x.dtype,
     shape: x.shape,
     value,
-    open: open('a variance of 0 without ε', Uint8Array.from(undefinedAt), { 'IEEE 754': value }),
+    open: open('a variance of 0 without ε', undefinedAt, { 'IEEE 754': value }),
     allowed: allowed(false),
     because: BECAUSE,
     rungs: [{ name: 'one-pass', allowed: allowed(true) }],
@@ -130,11 +133,14 @@ export function perGroup(
   const moments = Array.from({ length: g.count }, (_, i) => momentsOf(x.data, g, i))
   const allowed = (onePass: boolean) => (a: Arithmetic) =>
     Float64Array.from(moments, (m, i) => error(a, m, momentsOff(a, x.dtype, m, g.size, onePass), i) + 2 * least(a, x.dtype))
+  const values = Float64Array.from(moments, value)
+  const unclear = Uint8Array.from(moments, (m, i) => (Number.isFinite(m.square) && !Number.isFinite(values[i]!) ? 1 : 0))
   return {
     rule: 'error',
     dtype: x.dtype,
     shape,
-    value: Float64Array.from(moments, value),
+    value: values,
+    open: open('a variance of 0 without ε', unclear, { 'IEEE 754': values }),
     allowed: allowed(false),
     because: BECAUSE,
     rungs: [{ name: 'one-pass', allowed: allowed(true) }],
@@ -157,6 +163,10 @@ export const inverseOf = (x: Real, how: Normalisation, shape: Shape): Expected =
     m => 1 / sigma(how, m),
     (a, m, off) => ((1 + relative(a, how, m, off)) * (relative(a, how, m, off) + (a.sqrt + a.division + 1) * a.u)) / sigma(how, m),
   )
+
+/** Integers whose squares have an exact sum: neither it nor the sum of magnitudes is rounded. */
+export const exactSquares = (x: Float64Array): boolean => x.every(Number.isInteger) && x.reduce((s, v) => s + v * v, 0) <= 2 ** 24
+export const powerOfTwo = (n: number): boolean => n > 0 && Number.isInteger(Math.log2(n))
 
 // ── Simulation ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,4 +245,13 @@ export function affineOf(
 ): [TensorSpec, TensorSpec] {
   const own = (at: number) => fillSpread(field, { ...raw.scale, at }, shape, dtype)
   return [raw.affine & 1 ? { ...ones(shape), dtype } : own(raw.scale.at), raw.affine & 2 ? { ...ones(shape, 0), dtype } : own(raw.scale.at ^ 1)]
+}
+
+/** Shapes whose trailing axes are normalised: `axis` as an attribute, `from` counted from the front. */
+export const rowFields = { rank: int(1, 5), sizes: ints(5, 0, 15), from: int(0, 4), negative: flag }
+type RawRow = { rank: number; sizes: number[]; from: number; negative: number }
+export function rowShape(raw: RawRow): { shape: number[]; axis: number; from: number } {
+  const shape = shapeOf({ ...raw, empty: 0 }, { most: 1500 })
+  const from = Math.max(0, shape.length - 1 - raw.from)
+  return { shape, from, axis: raw.negative ? from : from - shape.length }
 }

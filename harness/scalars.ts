@@ -165,13 +165,13 @@ export function scalarOp(row: Row): h.Op<Attributes> {
   const names = Object.keys(row.choices ?? {})
   const fields = {
     ...shapeFields,
-    type: h.int(0, 7), // 0 … 4: float32; above: what else a runtime claims
+    type: h.int(0, 7), // 0 … 5: float32; above: what else a runtime claims
     choice: h.ints(Math.max(1, names.length), 0, 5),
     x: spread(...(row.positive ? ['positive'] : []), ...KINDS),
   }
   const valid = h.generator(fields, raw => {
     const others = row.dtypes ?? []
-    const dtype: h.DType = raw.type < 5 || !others.length ? 'float32' : others[(raw.type + raw.choice[0]!) % others.length]!
+    const dtype: h.DType = raw.type < 6 || !others.length ? 'float32' : others[(raw.type + raw.choice[0]!) % others.length]!
     const attributes = Object.fromEntries(names.map((n, i) => [n, h.pick(row.choices![n]!, raw.choice[i]!)]))
     return h.drawn<Attributes>(attributes, fillSpread(fields.x, raw.x, shapeOf(raw, { empty: true }), dtype))
   })

@@ -300,6 +300,11 @@ export interface Backend {
   exclusiveModes?: boolean
   /** After a kernel error later sessions fail too: what runs the backend is started again after every error. */
   recycleOnError?: boolean
+  /**
+   * What has to stand in the environment before the process starts, by mode; each mode then has a process of its own. Asked in the parent; throws NotHere
+   * where the backend is not set up.
+   */
+  environment?: (mode: string) => Promise<Readonly<Record<string, string>>>
   /** The only place where a runtime is imported; runs in a process that may die. */
   open: (mode: string) => Promise<Opened>
 }

@@ -33,8 +33,8 @@ export function worker(
   backend: Backend,
   ops: ReadonlyMap<string, Op>,
   now: () => number = () => performance.now(),
-  inside?: { cpuMs: number; ms: number },
-  cpu?: () => number,
+  /** Counts the time inside the runtime's own calls. */
+  inside?: { ms: number },
 ) {
   const opened = new Map<string, Promise<Opened>>()
   async function open(mode: string): Promise<Opened> {
@@ -60,14 +60,10 @@ export function worker(
     const sum = checksum(inputs)
     if (form.prepare) inputs = form.prepare(inputs)
     const prepared = runtime.prepare?.(form, inputs)
-    const before = cpu?.() ?? 0
     const start = now()
     const spent = (): number => {
       const ms = now() - start
-      if (inside) {
-        inside.ms += ms
-        inside.cpuMs += (cpu?.() ?? 0) - before
-      }
+      if (inside) inside.ms += ms
       return ms
     }
     try {

@@ -7,6 +7,7 @@
  */
 import { fillSpread, groups, largest, least, simulated, spread } from '../harness/elements.ts'
 import {
+  affineOf,
   EPSILONS,
   imageFields,
   imageShape,

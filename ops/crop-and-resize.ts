@@ -122,6 +122,7 @@ const invalid = generator(spoilt, raw => {
 
 function coordinate(m: Steps, b: number, e: number, n: number, out: number, i: number): number {
   if (out === 1) return m.mul(m.mul(0.5, m.add(b, e)), n - 1)
+  if (m === EXACT) return ((b * (out - 1) + i * (e - b)) * (n - 1)) / (out - 1) // products of few bits and one rounding: on the border exactly where the box is
   return m.add(m.mul(b, n - 1), m.mul(i, over(m, m.mul(m.sub(e, b), n - 1), out - 1)))
 }
 /** One rounding of b(n − 1), five of the term with i (a quotient is two), one of the sum; exact where box, size and step are numbers of few bits. */
@@ -225,6 +226,7 @@ function onnx(c: Case<A>): Lowering<OnnxForm>[] {
     return [{ declined: 'Resize takes boxes as constants of the right form' }]
   const all = numbersOf(boxes)
   const images = numbersOf(index)
+  if (images.some(i => i < 0)) return [{ declined: 'Gather counts negative indices from the end' }]
   const form = (nearest_mode: string, opset: number): OnnxForm => {
     const nodes: OnnxNode[] = []
     const constants: Record<string, ReturnType<typeof tensor>> = {}

@@ -282,6 +282,7 @@ const ROWS: readonly Row[] = [
     f: (a, b) => a ** b,
     // exp2(y·log2 x): the error of the logarithm counts y-fold, that of the exponential at y·ln x; elsewhere a correctly rounded function but for its own accuracy
     error(a, x, y, r) {
+      if (a.exp[1] > 0 && x === 0) return Infinity // log2(0) is indeterminate there
       const t = y * Math.log(Math.abs(x))
       const log = x === 0 || x === 1 ? 0 : Math.abs(y) * h.logError(a, Math.abs(x)) + Math.abs(t) * 2 * a.u
       return Math.abs(r) * (a.exp[1] > 0 && Number.isFinite(t) ? expRelative(a, t) + (log < 0.5 ? 2 * log : Infinity) : a.exp[0] * a.u)

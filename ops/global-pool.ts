@@ -73,7 +73,7 @@ const generate = (row: Row) =>
     const [h, w] = [pick(SIZES, raw.size), pick(SIZES, raw.wide)]
     const sizes = [[h * w], [h, w], [h, w], [h, w], [1 + raw.deep, Math.min(h, 9), Math.min(w, 17)]][raw.rank]!
     const channels = Math.max(1, Math.min(pick(CHANNELS, raw.channels), Math.floor(4096 / sizeOf(sizes))))
-    const dtype = raw.own < 3 || raw.type === 0 ? 'float32' : (row.dtypes[raw.type % Math.max(1, row.dtypes.length)] ?? 'float32')
+    const dtype = raw.own < 3 || raw.type < 2 ? 'float32' : (row.dtypes[raw.type % Math.max(1, row.dtypes.length)] ?? 'float32')
     const attributes: Attributes = row.power ? { p: [2, 1, 3, 4, 7][raw.power]! } : {}
     return drawn(attributes, fill(fields.x, raw.x, [batchOf(raw.batch), channels, ...sizes], dtype))
   })

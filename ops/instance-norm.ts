@@ -2,7 +2,7 @@
  * y = scale·(x − mean)/√(variance + ε) + B over the spatial axes of every channel of every image; x [N, C, spatial], scale and B [C]. (ONNX InstanceNormalization-6; 22
  * only adds bfloat16; after Ulyanov et al., arXiv:1607.08022) Bounds: harness/moments.ts.
  */
-import { fillSpread, groups, spread } from '../harness/elements.ts'
+import { groups, spread } from '../harness/elements.ts'
 import {
   affineOf,
   EPSILONS,

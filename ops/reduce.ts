@@ -187,9 +187,11 @@ const ROWS: readonly Row[] = [
       return Number.isFinite(top) ? top + Math.log(sum(x, v => Math.exp(v - top))) : top
     },
     // with or without the maximum taken out first: exponentials at x or at x − max, weighted with their shares
+    // (beyond 700 ONNX's function body overflows, though it computes in float64)
     error(a, all, r) {
       const x = all.filter(Number.isFinite)
       const top = extreme(x, true)
+      if (top > 700) return Infinity
       const off = sum(x, v => Math.exp(v - r) * (expRelative(a, Math.max(Math.abs(v), top - v)) + (top - v) * a.u))
       const s = Math.exp(r - top)
       return (
@@ -241,7 +243,7 @@ const generatorOf = (row: Row) => {
   const fields = { ...common, type: h.int(0, row.dtypes.length), x: spread(...row.kinds) }
   return h.generator(fields, raw => {
     const dtype = raw.own < 2 ? 'float32' : (row.dtypes[raw.type - 1] ?? 'float32')
-    const least = row.name === 'reduce-prod' ? { most: 400 } : {}
+    const least = row.name === 'reduce-prod' ? { most: 60 } : {}
     const shape = shapeOf(raw as RawShape, { ...least, empty: !row.nothing })
     const some = shape.flatMap((_, d) => (raw.taken[d] ? [d] : []))
     const chosen = some.length ? some : shape.length ? [shape.length - 1] : []

@@ -24,6 +24,7 @@ import {
   type Machine,
   type OnnxForm,
   permute,
+  pick,
   type Real,
   real,
   realise,
@@ -69,7 +70,7 @@ const fields = {
   size: ints(2, 2, 17),
   rois: int(1, 4),
   corner: ints(16, 0, 31),
-  fine: flag, // 0: numbers of few bits
+  fine: flag, // 0: numbers of few bits everywhere (with own 3), so that the answer is exact
   index: ints(4, 0, 1),
   type: int(0, 5),
   x: data(...FINITE, 'subnormal'),
@@ -78,6 +79,7 @@ const SCALES = [1, 0.5, 0.25, 0.0625, 0.3].map(Math.fround)
 
 const valid = generator(fields, raw => {
   const common = raw.own < 3
+  const coarse = !common && !raw.fine
   const sizes = raw.size.map(n => Math.ceil(n / (raw.channels > 3 ? 2 : 1))).map(n => (common ? Math.max(3, n) : n))
   const scale = SCALES[raw.scale]!
   const rois = Array.from({ length: raw.rois }, (_, k) => {
@@ -96,9 +98,9 @@ const valid = generator(fields, raw => {
   const dtype: DType = raw.own === 3 && raw.type === 5 ? 'float64' : 'float32'
   const attributes: A = {
     mode: !common && raw.max ? 'max' : 'avg',
-    output_height: raw.output[0]!,
-    output_width: raw.output[1]!,
-    sampling_ratio: common ? Math.max(1, Math.min(3, raw.ratio)) : raw.ratio,
+    output_height: coarse ? pick([1, 2, 4], raw.output[0]! - 1) : raw.output[0]!,
+    output_width: coarse ? pick([1, 2, 4], raw.output[1]! - 1) : raw.output[1]!,
+    sampling_ratio: common ? Math.max(1, Math.min(3, raw.ratio)) : coarse ? pick([0, 1, 2, 4], raw.ratio) : raw.ratio,
     spatial_scale: scale,
     coordinate_transformation_mode: raw.half ? 'output_half_pixel' : 'half_pixel',
   }

@@ -30,7 +30,7 @@ type A = { radians: number; fill_value: readonly number[]; center: readonly numb
 // ── Cases ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const fields = {
-  own: int(0, 1), // 0: filled with zeros, so that GridSample can say it
+  own: int(0, 2), // 0, 1: filled with zeros, so that GridSample can say it
   batch: int(1, 2),
   channels: int(1, 5),
   size: ints(2, 1, 17),
@@ -44,7 +44,7 @@ const FILLS = [[0], [1], [7], [0.125], [-1], [1, 2, 3], [0.5, -3, 200]]
 /** One of three: no turn, twelfths of half a turn (right angles put centres on halves), anything. */
 const angleOf = (v: number): number => Math.fround(v === 0 ? 0 : v <= 24 ? ((v > 12 ? v - 25 : v) * Math.PI) / 12 : ((v - 36) * 10) / 37)
 const valid = generator(fields, raw => {
-  const fill_value = pick(FILLS, raw.own ? raw.fill : 0)
+  const fill_value = pick(FILLS, raw.own === 2 ? raw.fill : 0)
   const channels = fill_value.length > 1 ? Math.min(4, raw.channels) : raw.channels
   const [cx, cy] = [pick(CENTERS, raw.center[0]!), pick(CENTERS, raw.center[1]!)]
   return drawn<A>({ radians: angleOf(raw.angle), fill_value, center: [cx, cy] }, fill(fields.x, raw.x, [raw.batch, channels, ...raw.size]))

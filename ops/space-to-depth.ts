@@ -80,7 +80,10 @@ function tfjs(c: h.Case<A>): h.Lowering<h.TfjsForm>[] {
   const { blocksize: b } = c.attributes
   const x = c.inputs[0]!
   const [n, channels, height, width] = x.shape as [number, number, number, number]
-  const none = [[0, 0], [0, 0]] // biome-ignore format: pairs
+  const none = [
+    [0, 0],
+    [0, 0],
+  ]
   const call = (tf: any, [t]: readonly any[]) => [tf.spaceToBatchND(t, [b, b], none)]
   if (c.valid === false)
     return [{ path: 'space-to-batch', form: { prepare: t => [x.shape.length === 4 ? h.permute(t[0]!, h.toLast(4)) : t[0]!], call } }]

@@ -1,11 +1,18 @@
 /** Every report of a run, rebuilt from its folder: the journal and run.json go in, catalogue, summary and pages come out. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { loadBackends } from '../harness/backends.ts'
 import { fileError, UserError } from '../harness/errors.ts'
 import { readJournal } from '../harness/journal.ts'
+import { loadOps } from '../harness/ops.ts'
 import { replayToken } from '../harness/replay-token.ts'
 import { type RunFile, type Summary, summarise } from '../harness/summary.ts'
 import { type Defect, defects as findDefects } from '../harness/triage.ts'
+import { badge, badgeSvg } from './badge.ts'
+import { pageData, readBench } from './data.ts'
+import { gatherHistory, readHistory } from './history.ts'
+import { html } from './html.ts'
+import { junit } from './junit.ts'
 import { markdown } from './markdown.ts'
 
 export interface Reported {
@@ -24,8 +31,10 @@ export function readRun(dir: string): RunFile {
   }
 }
 
-export async function writeReports(dir: string): Promise<Reported> {
+/** @param historyFolder copies the summaries of earlier runs below this folder first; without it the run's own history.json counts */
+export async function writeReports(dir: string, historyFolder?: string): Promise<Reported> {
   const run = readRun(dir)
+  if (historyFolder) gatherHistory(dir, run, historyFolder)
   const { entries, corrupt } = readJournal(join(dir, 'journal.jsonl'))
   const defects = findDefects(entries, (c, way) => `npm run compat -- replay ${replayToken(c, way)}`)
   const summary = summarise(run, entries, defects, corrupt)
@@ -36,8 +45,14 @@ export async function writeReports(dir: string): Promise<Reported> {
       throw fileError('cannot write', join(dir, name), error)
     }
   }
+  const reported = { run, summary, defects }
   write('catalogue.json', `${JSON.stringify({ schema: 1, plan: run.plan, defects }, null, 1)}\n`)
   write('summary.json', `${JSON.stringify(summary, null, 1)}\n`)
-  write('report.md', markdown({ run, summary, defects }))
-  return { run, summary, defects }
+  write('report.md', markdown(reported))
+  write('junit.xml', junit(reported))
+  write('badge.json', `${JSON.stringify(badge(reported))}\n`)
+  write('badge.svg', badgeSvg(badge(reported)))
+  const known = { ops: await loadOps(), arithmetic: new Map((await loadBackends()).map(b => [b.name, b.arithmetic])) }
+  write('report.html', await html(pageData(run, summary, defects, entries, readHistory(dir), readBench(dir), known)))
+  return reported
 }

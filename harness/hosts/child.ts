@@ -5,9 +5,11 @@ import { fileURLToPath } from 'node:url'
 import { deserialize } from 'node:v8'
 import { childScript } from '../bundle.ts'
 import { vulkanEnvironment } from '../cache.ts'
+import { NotHere } from '../errors.ts'
 import type { Backend, Outcome } from '../types.ts'
 import type { FromChild, ToChild } from './child-main.ts'
 import type { Host, HostOptions, Job, Start } from './host.ts'
+import { modesHost } from './modes.ts'
 
 const OPEN_MS = 60_000
 const TAIL = 4000
@@ -41,6 +43,7 @@ interface Child {
 }
 
 export function childHost(backend: Backend, options: ChildOptions = {}): Host {
+  if (backend.environment && backend.modes.length > 1) return modesHost(backend, one => childHost(one, options))
   let child: Child | null = null
   let known: Start | null = null
   let batches = 0
@@ -57,8 +60,9 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
     try {
       script = await childScript(file, options.ops)
       env = backend.needs?.includes('vulkan') ? await vulkanEnvironment() : {}
+      if (backend.environment) env = { ...env, ...(await backend.environment(backend.modes[0]!)), OPCOMPAT_MODE: backend.modes[0]! }
     } catch (error) {
-      return { notRun: (error as Error).message }
+      return { notRun: (error as Error).message, ...(error instanceof NotHere ? { enable: error.enable } : {}) }
     }
     total.starts++
     base = { cpuMs: 0, insideCpuMs: 0, insideMs: 0 }

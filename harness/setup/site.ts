@@ -90,7 +90,8 @@ export function atLeast(a: string, b: string): boolean {
 /** Linux x64 with a C library that is new enough, or the sentence that says what is in the way. */
 export function requireSystem(site: Site, what: string, glibc: string, platform: string = `${process.platform}-${process.arch}`): void {
   if (platform !== 'linux-x64') throw new UserError(`${what} is set up on Linux x64 only; this is ${platform}`)
-  if (site.glibc === null) throw new UserError(`${what} needs glibc ${glibc} or later; this system has another C library (musl?). A Debian or Ubuntu image works`)
+  if (site.glibc === null)
+    throw new UserError(`${what} needs glibc ${glibc} or later; this system has another C library (musl?). A Debian or Ubuntu image works`)
   if (!atLeast(site.glibc, glibc))
     throw new UserError(`${what} needs glibc ${glibc} or later, this system has ${site.glibc}; a newer distribution (or container image) is needed`)
 }
