@@ -75,6 +75,8 @@ export interface Sampled {
   value: Float64Array
   /** Σ|w||x|. */
   magnitude: Float64Array
+  /** Largest |x| within reach: differences and sums along one axis are as large, whatever the weights of the others. */
+  peak: Float64Array
   /** What coordinates that are off may change, per u. */
   moves: Float64Array
   /** Integers under weights of few bits: exact in any order. */
@@ -97,6 +99,7 @@ export function sample(x: Real, p: Plan): Sampled {
   const s: Sampled = {
     value: make(),
     magnitude: make(),
+    peak: make(),
     moves: make(),
     exact: new Uint8Array(size),
     jump: new Uint8Array(size),
@@ -110,10 +113,15 @@ export function sample(x: Real, p: Plan): Sampled {
   /** All combinations of one entry per axis → offset in the plane (−1: fill), in row-major order of the lists. */
   const block = (lists: readonly (readonly number[])[]): number[] => {
     let all = [0]
-    lists.forEach((list, d) => {
-      const each = list.map(i => p.pad(i, sizes[d]!))
-      all = all.flatMap(o => each.map(i => (o < 0 || i < 0 ? -1 : o + i * strides[d]!)))
-    })
+    for (let d = 0; d < rank; d++) {
+      const next: number[] = []
+      for (const o of all)
+        for (const i of lists[d]!) {
+          const k = o < 0 ? -1 : p.pad(i, sizes[d]!)
+          next.push(k < 0 ? -1 : o + k * strides[d]!)
+        }
+      all = next
+    }
     return all
   }
   const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
@@ -141,10 +149,15 @@ export function sample(x: Real, p: Plan): Sampled {
       if (p.mode === 'nearest') {
         const tied = p.tie && c.some(v => v - Math.floor(v) === 0.5) ? p.tie : null
         const main = block(c.map(v => [p.round(v)]))[0]!
-        const sides = [low, high].map(side => block(side.map(v => [p.round(v)]))[0]!)
+        const sides: number[] = []
+        if (c.some((v, d) => p.round(low[d]!) !== p.round(v) || p.round(high[d]!) !== p.round(v))) {
+          // Each axis may turn by itself, or all of them; the first that reads another pixel stands for the rest.
+          for (const side of [low, high]) {
+            sides.push(block(side.map(v => [p.round(v)]))[0]!)
+            for (let d = 0; d < rank; d++) sides.push(block(c.map((v, e) => [p.round(e === d ? side[d]! : v)]))[0]!)
+          }
+        }
         if (tied) sides.push(block(c.map(v => [tied(v)]))[0]!)
-        // Each axis may turn by itself; what lies furthest from the answer stands for all of them.
-        for (let d = 0; d < rank; d++) for (const side of [low, high]) sides.push(block(c.map((v, e) => [p.round(e === d ? side[d]! : v)]))[0]!)
         const turned = sides.filter(o => o !== main)
         for (let ch = 0; ch < channels; ch++) {
           const i = first + ch * p.positions
@@ -203,6 +216,7 @@ export function sample(x: Real, p: Plan): Sampled {
         }
         s.value[i] = s.other[i] = sum
         s.magnitude[i] = magnitude
+        s.peak[i] = most
         s.moves[i] = moves
         s.exact[i] = exactAt && whole && 4 * most * 2 ** bits <= 2 ** 24 ? 1 : 0
         s.jump[i] = leap ? 1 : 0
@@ -253,7 +267,7 @@ export function sampledAs(x: Real, shape: Shape, p: Plan, s: Sampled = sample(x,
         if (s.jump[i]) return NaN
         if (s.exact[i]) return 0
         const error = own * a.u * (rate * s.magnitude[i]! + s.moves[i]!) + 8 * rank * tiny
-        return s.magnitude[i]! + error < largest / 4 ? error : NaN
+        return !(s.peak[i]! >= largest / 4) ? error : NaN
       })
     },
     open: [

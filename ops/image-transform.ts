@@ -41,7 +41,7 @@ const fields = {
   batch: int(0, 4), // one image, mostly
   channels: int(1, 5),
   size: ints(2, 1, 17),
-  out: ints(2, 0, 17), // 0, 0: the size of the image
+  out: ints(2, 0, 13), // 0, 0: the size of the image
   each: flag, // a matrix for every image, or one for all
   /** Quarter shifts; and scales in eighths; and shears; numbers of many bits; a projection. */
   style: int(0, 4),

@@ -17,7 +17,7 @@ const BIASES = [1, 2, 0.5, 0.1].map(Math.fround)
 const DEFAULTS = { alpha: ALPHAS[0]!, beta: BETAS[0]!, bias: BIASES[0]! }
 
 const fields = {
-  own: h.int(0, 4), // 0 … 2: odd sizes, images
+  own: h.int(0, 4), // 0 … 2: odd sizes, images; 3: any exponent; 4: any size and alpha
   ...imageFields,
   size: h.int(1, 9),
   spatial: imageFields.size,
@@ -30,7 +30,11 @@ const fields = {
 const valid = h.generator(fields, raw => {
   const shape = imageShape({ ...raw, size: raw.spatial }, raw.own > 2 ? [1, 3] : [2, 2])
   const dtype: h.DType = raw.own > 2 && raw.half === 3 ? 'float16' : 'float32'
-  const a = { alpha: h.pick(ALPHAS, raw.alpha), beta: h.pick(BETAS, raw.beta), bias: h.pick(BIASES, raw.bias) }
+  const a = {
+    alpha: h.pick(ALPHAS, raw.own > 3 ? raw.alpha : raw.alpha % 4),
+    beta: h.pick(BETAS, raw.own === 3 ? raw.beta : raw.beta % 3),
+    bias: h.pick(BIASES, raw.bias),
+  }
   return h.drawn<A>({ size: raw.own > 3 ? raw.size : raw.size | 1, ...a }, h.fill(fields.x, raw.x, shape, dtype))
 })
 const spoilt = { ...imageFields, half: h.flag, by: h.int(0, 3), x: h.data('integers', 'normal') }

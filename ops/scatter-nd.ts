@@ -25,7 +25,7 @@ const fields = {
 /** Sums and products stay exact in every dtype. */
 const small = h.data('impulse', 'integers')
 const valid = h.generator(fields, raw => {
-  const reduction = REDUCTIONS[raw.reduction]!
+  const reduction = raw.own < 3 && raw.reduction > 2 ? 'none' : REDUCTIONS[raw.reduction]!
   const shape = shapeIn(raw, { least: 1, most: 1500 })
   const depth = Math.min(raw.depth, shape.length)
   const places = h.sizeOf(shape.slice(0, depth))
@@ -103,7 +103,7 @@ function expect({ reduction }: A, data: h.Real, indices: h.Real, updates: h.Real
   const open =
     reduction === 'none'
       ? h.open('several updates of one element', again, { 'the last': value, 'the first': first })
-      : h.open('NaN in a reduction', nan, { NaN: value })
+      : h.open('NaN in a reduction', nan, { 'NaN wins': value })
   return [{ rule: 'exact', dtype: data.dtype, shape: data.shape, value: value.map(v => h.roundTo(data.dtype, v)), ...(open.length ? { open } : {}) }]
 }
 

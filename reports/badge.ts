@@ -12,7 +12,9 @@ export function badge({ summary, defects }: Reported): Badge {
   const fresh = live.filter(d => d.status === 'new' || d.status === 'regressed').length
   const ran = summary.backends.filter(b => b.trials > 0).length
   const whole = summary.ended === 'clean'
-  const what = !ran ? 'nothing ran' : `${live.length} defect${live.length === 1 ? '' : 's'}${fresh ? `, ${fresh} new` : ''}, ${ran} backend${ran === 1 ? '' : 's'}`
+  const what = !ran
+    ? 'nothing ran'
+    : `${live.length} defect${live.length === 1 ? '' : 's'}${fresh ? `, ${fresh} new` : ''}, ${ran} backend${ran === 1 ? '' : 's'}`
   return {
     schemaVersion: 1,
     label: 'opcompat',

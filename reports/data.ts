@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { rank } from '../harness/backends.ts'
 import { fileError } from '../harness/errors.ts'
 import type { Entry } from '../harness/journal.ts'
-import { type Cell, type RunFile, type Summary } from '../harness/summary.ts'
+import type { Cell, RunFile, Summary } from '../harness/summary.ts'
 import { type Defect, describe } from '../harness/triage.ts'
 import { type Arithmetic, isFailing, type Op } from '../harness/types.ts'
 import { type History, indexed, newsOf, packageOf, pastRun, track } from './history.ts'
@@ -81,7 +81,20 @@ export function pageData(
 }
 
 /** What real layers meet first, then by kind, then by how often it fired. */
-const KINDS = ['crash', 'hang', 'device-lost', 'wrong', 'non-finite', 'unstable', 'shape', 'dtype', 'fallback', 'precision', 'accepts-invalid', 'rejects-valid']
+const KINDS = [
+  'crash',
+  'hang',
+  'device-lost',
+  'wrong',
+  'non-finite',
+  'unstable',
+  'shape',
+  'dtype',
+  'fallback',
+  'precision',
+  'accepts-invalid',
+  'rejects-valid',
+]
 const byReach = (a: PageDefect, b: PageDefect): number =>
   b.reach.layers - a.reach.layers || KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || b.hits - a.hits || (a.id < b.id ? -1 : 1)
 

@@ -48,7 +48,13 @@ export function junit({ run, summary, defects }: Reported): string {
         count.skipped++
         body.push(`      <skipped message="${attribute(why)}"/>`)
       }
-      if (cell) body.push(`      <system-out>${clean(counts(cell))}${found.filter(quiet).map(d => `\n\n${clean(lines(d))}`).join('')}</system-out>`)
+      if (cell)
+        body.push(
+          `      <system-out>${clean(counts(cell))}${found
+            .filter(quiet)
+            .map(d => `\n\n${clean(lines(d))}`)
+            .join('')}</system-out>`,
+        )
       body.push('    </testcase>')
     }
     for (const k of ['tests', 'failures', 'skipped'] as const) total[k] += count[k]

@@ -54,7 +54,8 @@ export function sentence(d: Defect, p: Picture): string {
 function looks(p: Picture): string {
   const at = p.bad.map(i => p.observed?.values?.[i])
   if (!at.length) return 'returns wrong values'
-  if (at.every(v => v === 0 || v === '-0')) return p.differing === (p.observed?.values?.length ?? 0) ? 'returns zeros' : 'returns zeros for some elements'
+  if (at.every(v => v === 0 || v === '-0'))
+    return p.differing === (p.observed?.values?.length ?? 0) ? 'returns zeros' : 'returns zeros for some elements'
   if (at.every(v => v === 'NaN')) return 'returns NaN'
   const expected = p.bad.map(i => p.expected?.values?.[i])
   if (expected.every(v => v === 'NaN')) return 'loses NaN'

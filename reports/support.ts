@@ -25,7 +25,11 @@ function traitsOf(c: Entry['case']): readonly (readonly [string, string])[] {
     rows.push(['input dtype', x.dtype], ['input rank', String(x.shape.length)])
     if (x.shape.some(n => n === 0)) rows.push(['input', 'empty'])
     const special = c.inputs.flatMap(i => (i?.recipe.kind === 'special' ? [String(i.recipe.value)] : []))[0]
-    rows.push(['data', special ?? (c.inputs.some(i => i && (i.recipe.kind === 'normal' || i.recipe.kind === 'cancel' || i.recipe.kind === 'uniform')) ? 'reals' : 'integers')])
+    rows.push([
+      'data',
+      special ??
+        (c.inputs.some(i => i && (i.recipe.kind === 'normal' || i.recipe.kind === 'cancel' || i.recipe.kind === 'uniform')) ? 'reals' : 'integers'),
+    ])
   }
   if (c.valid === false) rows.push(['call', 'invalid: has to be refused'])
   traits.set(c, (known = rows))
@@ -33,8 +37,7 @@ function traitsOf(c: Entry['case']): readonly (readonly [string, string])[] {
 }
 
 type Four = [number, number, number, number]
-const slot = (kind: Kind): number =>
-  isFailing(kind) ? 1 : kind === 'gap' ? 2 : kind === 'agree' ? 0 : 3
+const slot = (kind: Kind): number => (isFailing(kind) ? 1 : kind === 'gap' ? 2 : kind === 'agree' ? 0 : 3)
 
 export interface Tables {
   support: PageSupport[]
@@ -58,13 +61,25 @@ export function tables(backendOf: ReadonlyMap<string, number>) {
       const at = slot(e.verdict.kind)
       if (e.verdict.kind !== 'trap')
         for (const [name, value] of traitsOf(e.case)) {
-          const four = deep(deep(deep(support, name, () => new Map()), value, () => new Map()), b, (): Four => [0, 0, 0, 0])
+          const four = deep(
+            deep(
+              deep(support, name, () => new Map()),
+              value,
+              () => new Map(),
+            ),
+            b,
+            (): Four => [0, 0, 0, 0],
+          )
           four[at]!++
         }
       if (e.verdict.kind === 'convention' && e.verdict.because) {
         const cut = e.verdict.because.lastIndexOf(': ')
         const question = cut < 0 ? 'which of the admissible answers' : e.verdict.because.slice(0, cut)
-        const on = deep(deep(conventions, question, () => new Map()), cut < 0 ? e.verdict.because : e.verdict.because.slice(cut + 2), () => new Map())
+        const on = deep(
+          deep(conventions, question, () => new Map()),
+          cut < 0 ? e.verdict.because : e.verdict.because.slice(cut + 2),
+          () => new Map(),
+        )
         on.set(b, (on.get(b) ?? 0) + 1)
       }
       if (e.verdict.kind === 'trap' && e.naive) {

@@ -45,7 +45,10 @@ const FAMILIES: readonly (readonly [string, RegExp])[] = [
   ['Sampling', /^(resize|upsample|crop-and-resize|roi-.*|rotate|affine-grid|grid-sample|image-transform|flip.*)$/],
   ['Detection', /^(nms|non-max.*|top-k|threshold|image-threshold)$/],
   ['Normalisation', /norm$|^(lrn|.*softmax|mean-variance.*)$/],
-  ['Selection and layout', /^(arg-.*|gather.*|scatter.*|pad|slice|concat|split|transpose|reshape|depth-to-space|space-to-depth|tile|expand|one-hot|where)$/],
+  [
+    'Selection and layout',
+    /^(arg-.*|gather.*|scatter.*|pad|slice|concat|split|transpose|reshape|depth-to-space|space-to-depth|tile|expand|one-hot|where)$/,
+  ],
   ['Reductions', /^reduce|^(sum|mean|cum-?sum)$/],
   ['Element by element', /.*/],
 ]

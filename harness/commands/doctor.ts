@@ -2,6 +2,8 @@
 import { loadBackends, selectBackends } from '../backends.ts'
 import { words } from '../options.ts'
 import { slots } from '../run.ts'
+import { thisSite } from '../setup/site.ts'
+import { setupLines } from '../setup/targets.ts'
 import { ink } from '../terminal.ts'
 import { hostOf } from './run.ts'
 
@@ -22,8 +24,11 @@ export async function doctorCommand(flags: { backends?: string; json?: boolean }
     ),
   )
   process.stderr.isTTY && process.stderr.write(`\r${' '.repeat(40)}\r`)
+  const native = await setupLines(thisSite())
   if (flags.json)
-    process.stdout.write(`${JSON.stringify({ schema: 1, node: process.version, platform: `${process.platform}-${process.arch}`, backends: rows })}\n`)
+    process.stdout.write(
+      `${JSON.stringify({ schema: 1, node: process.version, platform: `${process.platform}-${process.arch}`, backends: rows, native })}\n`,
+    )
   else {
     const c = ink(!process.env.NO_COLOR && !!process.stdout.isTTY)
     process.stdout.write(`Node ${process.version} on ${process.platform}-${process.arch}\n\n`)
@@ -39,6 +44,8 @@ export async function doctorCommand(flags: { backends?: string; json?: boolean }
           `  ${c.dim('·')} ${r.name.padEnd(22)} not run: ${r.notRun}${r.enable ? `\n    ${' '.repeat(22)} to enable: ${r.enable}` : ''}\n`,
         )
     }
+    process.stdout.write('\nnative runtimes\n')
+    for (const l of native) process.stdout.write(`  ${l.ready ? c.green('✓') : c.dim('·')} ${l.name.padEnd(22)} ${l.text}\n`)
   }
   return 0
 }

@@ -1,5 +1,5 @@
 /** The browser of the npm package: its archives are compared with their pinned hashes, unpacked into the cache, and the browser is started once. */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { unpackBrowser } from '../cache.ts'
@@ -20,6 +20,15 @@ function packageFolder(): string {
     dir = dirname(dir)
   }
   return dir
+}
+/** Folder of the installed version in the cache, or null. */
+export function placedBrowser(cache: string): string | null {
+  if (!existsSync(cache)) return null
+  const prefix = `browser-${packageOf(packageFolder()).version}-`
+  const name = readdirSync(cache).find(
+    d => d.startsWith(prefix) && /^[0-9a-f]{8}$/.test(d.slice(prefix.length)) && existsSync(join(cache, d, 'manifest.json')),
+  )
+  return name ? join(cache, name) : null
 }
 /** Compares the archives with the pinned hashes (of one version of the package: another one is npm's own business). */
 export async function verifyArchives(dir: string, pinned: Readonly<Record<string, string>> = BROWSER): Promise<void> {

@@ -3,7 +3,7 @@
  * the CUDA 13 libraries. The project's node_modules is not touched.
  */
 import { createHash } from 'node:crypto'
-import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, linkSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { UserError } from '../errors.ts'

@@ -1,8 +1,8 @@
 /** What can be set up, what each costs, and what is there: the words of `setup`, `setup --dry-run`, `setup --check` and `doctor`. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UserError } from '../errors.ts'
-import { BROWSER_DISK, checkBrowser, setupBrowser } from './browser.ts'
+import { BROWSER_DISK, placedBrowser, setupBrowser } from './browser.ts'
 import { findCompiler } from './compile.ts'
 import { findGpu, inTheWay, systemCuda, tensorflowFor } from './gpu.ts'
 import { ortParts, placedOrt, setupOrt } from './ort.ts'
@@ -56,16 +56,11 @@ export function isSetUp(target: Target, site: Site): boolean {
     case 'ort-cuda':
       return placedOrt(site.root) !== null
     case 'browser':
-      return existsSync(join(site.root, '..')) && browserFolder(site) !== null
+      return placedBrowser(join(site.root, '..')) !== null
     default:
       return target satisfies never
   }
 }
-function browserFolder(site: Site): string | null {
-  const cache = join(site.root, '..')
-  return readdirSync(cache).find(d => /^browser-[\d.]+-[0-9a-f]{8}$/.test(d) && existsSync(join(cache, d, 'manifest.json'))) ?? null
-}
-
 export interface Cost {
   fetch: number
   disk: number

@@ -59,7 +59,9 @@ function sizeBelow(dir: string): number {
 function explain(w: Wheel, text: string): UserError {
   const what = `${nameOf(w)} could not be fetched`
   if (/DO NOT MATCH THE HASHES|hashes? mismatch/i.test(text))
-    return new UserError(`${what}: what the package index sent is not the pinned file (sha256 ${w.sha256}); it was refused and nothing was installed`)
+    return new UserError(
+      `${what}: what came is not the pinned file (sha256 ${w.sha256}); the download was cut short, or the package index holds another file. It was refused and nothing was installed; the same command tries again`,
+    )
   if (/No space left|ENOSPC/i.test(text))
     return new UserError(`${what}: the disk is full; free some, or set OPCOMPAT_CACHE to a folder on another disk`)
   if (/No matching distribution|Could not find a version/i.test(text) && !/ConnectionError|NewConnectionError|Max retries|timed out/i.test(text))

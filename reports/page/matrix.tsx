@@ -54,7 +54,8 @@ export function Matrix({ m, route }: { m: Model; route: Route }) {
     const list = m.ops
       .map((o, op): Row => ({ op, name: o.name, family: o.family, looks: columns.map(c => cellOf(m, op, c)) }))
       .filter(r => tokens.every(t => `${r.name} ${r.family}`.toLowerCase().includes(t)) && keeps(r, only))
-    const families = (r: Row) => (sort === 'family' ? FAMILY_ORDER.indexOf(r.family) : sort === 'causes' ? -causes(r) : sort === 'worst' ? -worst(r) : 0)
+    const families = (r: Row) =>
+      sort === 'family' ? FAMILY_ORDER.indexOf(r.family) : sort === 'causes' ? -causes(r) : sort === 'worst' ? -worst(r) : 0
     return list.sort((a, b) => families(a) - families(b) || (a.name < b.name ? -1 : 1))
   }, [m, q, only, sort, runtime])
   const grid = useRef<HTMLTableElement>(null)
@@ -165,7 +166,8 @@ export function Matrix({ m, route }: { m: Model; route: Route }) {
                       {r.looks.map((l, x) => {
                         const id = `${r.name}~${columns[x]!.backends[0]}`
                         const first = columns[x - 1]?.head !== columns[x]!.head ? ' first' : ''
-                        const show = (e: { currentTarget: Element }) => setTip({ op: r.op, backends: l.backends, at: e.currentTarget.getBoundingClientRect() })
+                        const show = (e: { currentTarget: Element }) =>
+                          setTip({ op: r.op, backends: l.backends, at: e.currentTarget.getBoundingClientRect() })
                         return (
                           <td
                             key={id}
@@ -224,7 +226,13 @@ function spoken(op: string, column: Column, l: Row['looks'][number]): string {
 
 /** What was looked at, in two lines; what did not run is never left out. */
 function Head({ m }: { m: Model }) {
-  const bad = m.ops.filter((_, op) => m.defectsAt(op, m.backends.map((_, b) => b)).length).length
+  const bad = m.ops.filter(
+    (_, op) =>
+      m.defectsAt(
+        op,
+        m.backends.map((_, b) => b),
+      ).length,
+  ).length
   const ran = m.backends.filter(b => b.trials > 0)
   const not = m.backends.filter(b => b.trials === 0)
   const partial = m.backends.filter(b => b.status === 'partial' && b.trials > 0)
@@ -284,7 +292,8 @@ function Head({ m }: { m: Model }) {
                 : what it had written is in.{' '}
               </>
             ) : null}
-            {!shards && (m.run.ended === 'killed' ? 'This run was killed; everything here is rebuilt from its journal.' : 'This run was interrupted.')}
+            {!shards &&
+              (m.run.ended === 'killed' ? 'This run was killed; everything here is rebuilt from its journal.' : 'This run was interrupted.')}
             {m.run.corrupt > 0 && ` ${m.run.corrupt} journal lines could not be read and are left out.`}
           </p>
         )}

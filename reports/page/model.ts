@@ -31,7 +31,18 @@ export function modelOf(data: PageData): Model {
       let text = texts.get(d)
       if (text === undefined) {
         const on = d.backends.map(b => `${data.backends[b]!.name} ${data.backends[b]!.label} ${data.backends[b]!.package}`)
-        const parts = [d.id, data.ops[d.op]!.name, data.ops[d.op]!.family, d.kind, d.status, d.sentence, d.rule, d.caseText, d.because, d.instead ?? '']
+        const parts = [
+          d.id,
+          data.ops[d.op]!.name,
+          data.ops[d.op]!.family,
+          d.kind,
+          d.status,
+          d.sentence,
+          d.rule,
+          d.caseText,
+          d.because,
+          d.instead ?? '',
+        ]
         texts.set(d, (text = [...parts, ...on, ...d.paths, ...d.modes, ...d.links, ...d.reach.models].join(' ').toLowerCase()))
       }
       return text
@@ -74,4 +85,5 @@ export function countsOf(cell: PageCell): [string, number][] {
 export const planned = (cell: PageCell): number => cell.trials + (cell.findings.gap ?? 0) + cell.notRun
 export const number = (n: number): string => n.toLocaleString('en')
 export const plural = (n: number, one: string, many = `${one}s`): string => `${number(n)} ${n === 1 ? one : many}`
-export const ms = (n: number): string => (n >= 100 ? `${Math.round(n)} ms` : n >= 1 ? `${n.toPrecision(3)} ms` : `${Number((n * 1000).toPrecision(3))} µs`)
+export const ms = (n: number): string =>
+  n >= 100 ? `${Math.round(n)} ms` : n >= 1 ? `${n.toPrecision(3)} ms` : `${Number((n * 1000).toPrecision(3))} µs`

@@ -22,7 +22,8 @@ export function CellPanel({ m, op, column, route }: { m: Model; op: number; colu
   return (
     <>
       <p class="crumb">
-        <a href={link('op', [m.ops[op]!.name])}>{m.ops[op]!.name}</a> › <a href={link('backend', [column.backends[0]!])}>{`${column.head} ${column.name}`}</a>
+        <a href={link('op', [m.ops[op]!.name])}>{m.ops[op]!.name}</a> ›{' '}
+        <a href={link('backend', [column.backends[0]!])}>{`${column.head} ${column.name}`}</a>
         <a class="close" href={link('matrix', [], { ...route.query, cell: '' })}>
           Close
         </a>
@@ -65,7 +66,18 @@ function Cards({ m, list, here }: { m: Model; list: Model['defects']; here: read
             <code>{d.rule}</code>
             <span class="small">
               {defectMark(m, d)} {d.kind}
-              {reachWords(d) && ` · ${reachWords(d)}`} · {here.length ? others.length ? <>also on <Backends m={m} list={others} links={false} /></> : 'only here' : plural(d.hits, 'trial')}
+              {reachWords(d) && ` · ${reachWords(d)}`} ·{' '}
+              {here.length ? (
+                others.length ? (
+                  <>
+                    also on <Backends m={m} list={others} links={false} />
+                  </>
+                ) : (
+                  'only here'
+                )
+              ) : (
+                plural(d.hits, 'trial')
+              )}
             </span>
           </li>
         )
@@ -76,7 +88,9 @@ function Cards({ m, list, here }: { m: Model; list: Model['defects']; here: read
 
 /** What nobody has to ask for: new ones first, else the worst. */
 export function News({ m }: { m: Model }) {
-  const fresh = m.defects.filter(d => d.news === 'new' || d.news === 'regressed' || (m.run.catalogued && (d.status === 'new' || d.status === 'regressed')))
+  const fresh = m.defects.filter(
+    d => d.news === 'new' || d.news === 'regressed' || (m.run.catalogued && (d.status === 'new' || d.status === 'regressed')),
+  )
   const list = fresh.length ? fresh : m.defects
   return (
     <>

@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact'
 import { useRef, useState } from 'preact/hooks'
 import type { Mark as MarkName } from '../../harness/summary.ts'
 import type { PageDefect } from '../page-data.ts'
-import { columnsOf, kindMark, KIND_WORDS, MARK_WORDS } from '../vocabulary.ts'
+import { columnsOf, KIND_WORDS, kindMark, MARK_WORDS } from '../vocabulary.ts'
 import type { Model } from './model.ts'
 import { plural } from './model.ts'
 import { link } from './route.ts'
@@ -60,7 +60,9 @@ export function Mark({ mark, filled = true, label }: { mark: MarkName; filled?: 
     </span>
   )
 }
-export const defectMark = (m: Model, d: PageDefect) => <Mark mark={kindMark(d.kind)} filled={!m.run.reached || d.reach.layers > 0} label={KIND_WORDS[d.kind] ?? d.kind} />
+export const defectMark = (m: Model, d: PageDefect) => (
+  <Mark mark={kindMark(d.kind)} filled={!m.run.reached || d.reach.layers > 0} label={KIND_WORDS[d.kind] ?? d.kind} />
+)
 
 export function Legend({ m }: { m: Model }) {
   return (
