@@ -22,6 +22,14 @@ export interface Entry {
   /** Outputs of `smallest` and `probe` lines: values up to 4,096 elements, else a hash. */
   output?: readonly { dtype: string; shape: readonly number[]; values?: readonly Json64[]; hash?: string }[]
   expected?: readonly { dtype: string; shape: readonly number[]; values?: readonly Json64[]; hash?: string }[]
+  /** `smallest` lines: the way that was made small; 2 and more: again, past a rule that did not cover the trial it came from. */
+  lead?: number
+  /** The generator's record of a smallest case, so that fresh cases can be drawn around it. */
+  raw?: unknown
+  /** `probe` lines: learned from or kept for the check, whether the case fails in the same way (`other`: something else), and facts of the right result. */
+  step?: 'learn' | 'check'
+  label?: 'fails' | 'passes' | 'other'
+  facts?: Readonly<Record<string, number>>
   /** The batch's host died at this trial, which passed when it ran alone. */
   spoiled?: string
   runMs?: number

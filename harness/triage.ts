@@ -13,7 +13,7 @@ export const normalised = (message: string): string =>
     .replace(/#(\s*,\s*#)+/g, '#')
     .slice(0, 160)
 
-const speaks = (kind: Kind) => kind === 'rejects-valid' || kind === 'crash' || kind === 'fallback' || kind === 'device-lost'
+export const speaks = (kind: Kind): boolean => kind === 'rejects-valid' || kind === 'crash' || kind === 'fallback' || kind === 'device-lost'
 
 /** Fingerprints of all failing trials of one case. A function of that case alone: which backends fail alike, what the output looks like. */
 export function fingerprints(trials: readonly Entry[]): Map<Entry, string> {

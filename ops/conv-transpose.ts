@@ -48,6 +48,7 @@ import {
   padNode,
   padRows,
   rankOf,
+  SIZES,
   stuffed,
   subnormals,
   type WindowAttributes,
@@ -94,8 +95,9 @@ const isShort = (g: Geometry) => g.begin.some((b, i) => b + g.end[i]! < 0)
 // ── Cases ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const fields = {
-  own: int(0, 4), // 0 … 2: one call of TF.js can say it; 3, 4: all that ONNX has
+  own: int(0, 5), // 0, 1: no dilations; 2, 3: no stride next to one: TF.js can say them; 4: both; 5: also output_padding that only a dilation allows
   ...windowFields,
+  bare: int(0, 2), // 0: no pads
   more: ints(3, 0, 3), // output_padding
   shaped: int(0, 3), // 3: output_shape
   channels: int(0, CHANNELS.length - 1),
@@ -109,15 +111,16 @@ const fields = {
   b: data('integers', 'normal', 'large'),
 }
 const valid = generator(fields, raw => {
-  const common = raw.own < 3
+  const common = raw.own < 4
   const rank = rankOf(raw.rank)
-  const { window } = drawWindow(raw, true, () => 4)
-  if (common && (raw.own > 0 || rank === 3)) window.dilations = window.dilations.map(() => 1)
-  const wide = rank === 1 ? 17 : rank === 2 ? (raw.spread === 2 ? 9 : 4) : 3
-  const sizes = raw.size.slice(0, rank).map(index => 1 + (index % (raw.spread === 1 && rank > 1 ? 3 : wide)))
+  const { window } = drawWindow(raw, true, () => (raw.bare ? 4 : 0))
+  if (raw.own < 2 || (common && rank === 3)) window.dilations = window.dilations.map(() => 1)
+  if (common && window.dilations.some(d => d > 1)) window.strides = window.strides.map(() => 1)
   const { strides, dilations } = window
-  const most = strides.map((s, i) => (raw.own < 4 ? s : Math.max(s, dilations[i]!)) - 1)
-  const output_padding = raw.more.slice(0, rank).map((p, i) => (window.auto_pad === 'NOTSET' ? Math.min(p, most[i]!) : 0))
+  const wide = rank === 1 ? 17 : rank === 2 ? (raw.spread === 2 ? 9 : raw.spread === 1 ? 3 : 4) : 3
+  const sizes = raw.size.slice(0, rank).map(index => 1 + Math.floor((index * wide) / SIZES.length))
+  const most = strides.map((s, i) => (raw.own < 5 ? s : Math.max(s, dilations[i]!)) - 1)
+  const output_padding = raw.more.slice(0, rank).map((p, i) => (window.auto_pad.startsWith('SAME') ? 0 : Math.min(p, most[i]!)))
   const a: A = { ...window, group: 1, output_padding }
   // Pads leave at least one row; output_shape asks for what pads of the same sum would leave.
   for (let i = 0; i < rank; i++) {
@@ -133,13 +136,17 @@ const valid = generator(fields, raw => {
   const c = channelsOf(raw, raw.channels)
   const m = channelsOf(raw, raw.filters)
   if (raw.grouping > 2) a.group = raw.groups
-  const [depth, each] = a.group === 1 ? [c, m] : [Math.min(c, 8), raw.grouping === 3 ? 1 : Math.min(m, 8)]
+  // Some four thousand outputs are enough.
+  const pixels = sizes.reduce((p, _, i) => p * extent(a, sizes, i), 1)
+  const batch = pixels > 1000 ? Math.min(1, batchOf(raw.batch)) : batchOf(raw.batch)
+  const filters = Math.max(1, Math.floor(4096 / (pixels * Math.max(1, batch) * a.group)))
+  const [depth, each] = a.group === 1 ? [c, Math.min(m, filters)] : [Math.min(c, 8), raw.grouping === 3 ? 1 : Math.min(m, 8, filters)]
   const w = fill(fields.w, raw.w, [depth * a.group, each, ...a.kernel_shape], dtype)
   // One class of special value a case, or nothing is learned: the image keeps ordinary numbers when the weights do not.
   const x = raw.w.kind < FINITE.length ? raw.x : { ...raw.x, kind: Math.min(raw.x.kind, FINITE.length - 1) }
   return drawn<A>(
     a,
-    fill(fields.x, x, [batchOf(raw.batch), depth * a.group, ...sizes], dtype),
+    fill(fields.x, x, [batch, depth * a.group, ...sizes], dtype),
     w,
     raw.bias ? fill(fields.b, raw.b, [each * a.group], dtype) : null,
   )

@@ -129,16 +129,9 @@ function tfjs(c: h.Case<A>): h.Lowering<h.TfjsForm>[] {
       : [{ declined: 'TF.js has no reductions' }]
   const depth = indices.shape[indices.shape.length - 1]!
   const counted = (t: readonly (h.Tensor | null)[]) => {
-    const i = h.numbers(t[1]!)
-    return [
-      t[0]!,
-      h.tensor(
-        'int32',
-        t[1]!.shape,
-        i.map((v, k) => (v < 0 ? v + shape[k % depth]! : v)),
-      ),
-      t[2]!,
-    ]
+    const one = t[1]!.shape.length === 1 ? [1] : [] // TF.js reads a vector of indices as that many positions
+    const places = h.numbers(t[1]!).map((v, k) => (v < 0 ? v + shape[k % depth]! : v))
+    return [t[0]!, h.tensor('int32', [...one, ...t[1]!.shape], places), h.reshape(t[2]!, [...one, ...t[2]!.shape])]
   }
   const paths: h.Lowering<h.TfjsForm>[] = []
   const push = (path: string, call: (tf: any, t: readonly any[]) => any) => paths.push({ path, form: { ...h.plainly(call), prepare: counted } })

@@ -1,6 +1,7 @@
 /** report.html: one file that needs no network. The page is bundled by esbuild when the report is written (kept in the cache), its data embedded as JSON. */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { deflateRawSync } from 'node:zlib'
@@ -13,17 +14,22 @@ const PAGE = fileURLToPath(new URL('./page/', import.meta.url))
 /** Beyond this many characters the data are embedded deflated: smaller on disk, a few milliseconds to open. */
 const PLAIN = 800_000
 
+/** uPlot formats with the browser's language at once, and some browsers have one that Intl refuses (en-US@posix). */
+const LANGUAGE =
+  "try{new Intl.NumberFormat(navigator.language)}catch{Object.defineProperty(navigator,'language',{value:'en',configurable:true})}"
+
 /** Script and style of the page, from the cache where their sources have not changed. */
 async function pageAssets(): Promise<{ script: string; style: string }> {
   const hash = createHash('sha256')
   for (const f of readdirSync(PAGE).sort()) hash.update(f).update(readFileSync(join(PAGE, f)))
-  for (const f of ['vocabulary.ts', 'history.ts', '../harness/tensor.ts', '../package-lock.json']) {
+  for (const f of ['html.ts', 'vocabulary.ts', 'history.ts', '../harness/tensor.ts', '../package-lock.json']) {
     const path = join(PAGE, '..', f)
     if (existsSync(path)) hash.update(readFileSync(path))
   }
   const dir = join(cacheFolder(), 'pages')
   const path = join(dir, `${hash.digest('hex').slice(0, 20)}.js`)
-  const style = readFileSync(join(PAGE, 'style.css'), 'utf8').replace(/\n\s*/g, '\n')
+  const plot = readFileSync(createRequire(import.meta.url).resolve('uplot/dist/uPlot.min.css'), 'utf8')
+  const style = `${plot.trim()}\n${readFileSync(join(PAGE, 'style.css'), 'utf8').replace(/\n\s*/g, '\n')}`
   if (existsSync(path)) return { script: readFileSync(path, 'utf8'), style }
   const script = await bundled({
     entryPoints: [join(PAGE, 'main.tsx')],
@@ -34,6 +40,7 @@ async function pageAssets(): Promise<{ script: string; style: string }> {
     jsxImportSource: 'preact',
     charset: 'ascii',
     legalComments: 'none',
+    banner: { js: LANGUAGE },
   })
   makeFolder(dir)
   writeFileSync(`${path}.${process.pid}`, script)

@@ -25,7 +25,8 @@ export default {
   // CUDA C++ Programming Guide, Mathematical Functions: + − × ÷ √ round to nearest, expf 2, logf 1, tanhf 2 ULP; convolutions by Winograd and in TF32
   arithmetic: { ...ieee32, flushesSubnormals: true, declares: ['tf32', 'f32-fast'] },
   modes: Object.keys(MODES),
-  noKernel: /Kernel '.*' not registered for backend|No OpKernel was registered to support Op|Could not find device for node/,
+  // the last one: TF_UNIMPLEMENTED of tensorflow/c/tf_status.h
+  noKernel: /Kernel '.*' not registered for backend|No OpKernel was registered to support Op|Could not find device for node|Invalid TF_Status: 12\b/,
   deviceLost: /CUDA_ERROR_(ILLEGAL_ADDRESS|LAUNCH_FAILED|ECC_UNCORRECTABLE|DEVICE_UNAVAILABLE)/,
   cost: 2,
   async environment(mode): Promise<Record<string, string>> {

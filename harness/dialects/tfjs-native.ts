@@ -50,6 +50,12 @@ function openTrace(): { take: () => Executed[]; clear: () => void } {
   }
 }
 
+/** The addon's exceptions put TensorFlow's own words into a second line: `Invalid TF_Status: 3` alone would make all refusals alike. */
+export function inOneLine(error: unknown): unknown {
+  const text = (error as Error)?.message
+  return typeof text === 'string' && /^Invalid TF_Status/.test(text) ? new Error(text.replace(/\s*\n\s*Message: /, ': '), { cause: error }) : error
+}
+
 export interface Loaded {
   tf: any
   trace: ReturnType<typeof openTrace>
@@ -84,7 +90,9 @@ export async function openNative({ tf, trace }: Loaded, device: 'CPU' | 'GPU', i
     ...opened,
     async run(form, inputs) {
       trace.clear()
-      const outputs = await opened.run(form, inputs)
+      const outputs = await opened.run(form, inputs).catch(error => {
+        throw inOneLine(error)
+      })
       const other = elsewhere(trace.take(), device)
       if (other) throw new FellBack(other)
       return outputs

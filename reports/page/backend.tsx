@@ -2,7 +2,7 @@
 import { familyOf, MARK_WORDS } from '../vocabulary.ts'
 import { lookOf, type Model, ms, number, plural } from './model.ts'
 import { rungs } from './operation.tsx'
-import { Crumbs, DefectItem, Mark } from './parts.tsx'
+import { Crumbs, DefectItem, Mark, Scroll } from './parts.tsx'
 import { link } from './route.ts'
 
 export function Backend({ m, name }: { m: Model; name: string }) {
@@ -101,8 +101,7 @@ export function Backend({ m, name }: { m: Model; name: string }) {
       {it.trials > 0 && (
         <section>
           <h2>Operations</h2>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard */}
-          <div class="scroll" tabIndex={0} role="region" aria-label="Operations">
+          <Scroll label="Operations">
             <table class="data">
               <thead>
                 <tr>
@@ -150,7 +149,7 @@ export function Backend({ m, name }: { m: Model; name: string }) {
                 })}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         </section>
       )}
       <section>

@@ -116,7 +116,7 @@ export function Defect({ m, id }: { m: Model; id: string }) {
         <SeeIt m={m} d={d} c={c} />
       </div>
       <section class="split">
-        <div>{d.histogram && d.histogram.slice(1).some(Boolean) && <Errors d={d} />}</div>
+        <div>{d.histogram?.slice(1).some(Boolean) && <Errors d={d} />}</div>
         <div>
           <h2>Seen</h2>
           <p>
@@ -256,13 +256,14 @@ function SeeIt({ m, d, c }: { m: Model; d: PageDefect; c: CaseData }) {
   return (
     <section>
       <h2>See it yourself</h2>
-      <div class="forms" role="group" aria-label="Form">
+      <fieldset class="forms">
+        <legend class="sr">Form</legend>
         {FORMS.map(f => (
           <button key={f} type="button" aria-pressed={f === form} onClick={() => choose(f)}>
             {f}
           </button>
         ))}
-      </div>
+      </fieldset>
       <Code text={text} />
     </section>
   )

@@ -56,7 +56,6 @@ export function Heat({ name, t, bad, range, note }: { name: string; t: PageTenso
       ) : (
         <div class="panels" role="img" aria-label={spoken}>
           {Array.from({ length: Math.min(PANELS, panels) }, (_, p) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: a panel's place is its identity
             <div key={p}>
               {panels > 1 && <span class="at">[{unravel(p, lead).join(',')}]</span>}
               <div class="grid" style={{ gridTemplateColumns: `repeat(${Math.min(COLS, cols)}, auto)` }}>

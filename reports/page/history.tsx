@@ -2,7 +2,7 @@
 import { useMemo } from 'preact/hooks'
 import { kindMark } from '../vocabulary.ts'
 import { type Model, number, plural } from './model.ts'
-import { DefectItem, Mark, Strip } from './parts.tsx'
+import { DefectItem, Mark, Scroll, Strip } from './parts.tsx'
 import { PALETTE, Plot } from './plot.tsx'
 import { change, type Route } from './route.ts'
 
@@ -144,8 +144,7 @@ function Trend({ m, route, backend, measure }: { m: Model; route: Route; backend
       )}
       <details>
         <summary>The same as a table</summary>
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard */}
-        <div class="scroll" tabIndex={0} role="region" aria-label="Runs">
+        <Scroll label="Runs">
           <table class="data">
             <thead>
               <tr>
@@ -181,7 +180,7 @@ function Trend({ m, route, backend, measure }: { m: Model; route: Route; backend
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       </details>
     </section>
   )

@@ -109,30 +109,30 @@ function App({ m }: { m: Model }) {
             </a>
           ))}
         </nav>
-        <form
-          class="find"
-          role="search"
-          onSubmit={e => {
-            e.preventDefault()
-            location.hash = link('find', [], { q: search.current?.value })
-          }}
-        >
-          <input
-            ref={search}
-            type="search"
-            aria-label="Search operations, backends, kinds, attributes, packages"
-            placeholder="Search"
-            value={route.view === 'find' ? (route.query['q'] ?? '') : ''}
-            onInput={e => {
-              const to = link('find', [], { q: e.currentTarget.value })
-              if (route.view === 'find') {
-                history.replaceState(null, '', to)
-                dispatchEvent(new HashChangeEvent('hashchange'))
-              } else location.hash = to
+        <search class="find">
+          <form
+            onSubmit={e => {
+              e.preventDefault()
+              location.hash = link('find', [], { q: search.current?.value })
             }}
-          />
-          <kbd aria-hidden="true">/</kbd>
-        </form>
+          >
+            <input
+              ref={search}
+              type="search"
+              aria-label="Search operations, backends, kinds, attributes, packages"
+              placeholder="Search"
+              value={route.view === 'find' ? (route.query['q'] ?? '') : ''}
+              onInput={e => {
+                const to = link('find', [], { q: e.currentTarget.value })
+                if (route.view === 'find') {
+                  history.replaceState(null, '', to)
+                  dispatchEvent(new HashChangeEvent('hashchange'))
+                } else location.hash = to
+              }}
+            />
+            <kbd>/</kbd>
+          </form>
+        </search>
       </header>
       <main ref={main} tabIndex={-1}>
         <View m={m} route={route} />

@@ -123,7 +123,7 @@ export function Matrix({ m, route }: { m: Model; route: Route }) {
         <div>
           {/* biome-ignore lint/a11y/noStaticElementInteractions: leaving the area hides the tip, nothing is operated by it */}
           <div class="scroll" onMouseLeave={() => setTip(null)}>
-            {/* biome-ignore lint/a11y/useSemanticElements: a grid is a table whose cells are walked with the arrow keys */}
+            {/* biome-ignore lint/a11y/noNoninteractiveElementToInteractiveRole: a grid is a table whose cells are walked with the arrow keys */}
             <table class="matrix" role="grid" aria-label="Operations by backend" ref={grid} onKeyDown={step}>
               <thead>
                 <tr>

@@ -1,7 +1,7 @@
 /** The porter's page: from one backend to another, what differs, worst reach first, and, as important, what moves as it is. */
 import type { PageDefect } from '../page-data.ts'
 import { kindMark, labelOf } from '../vocabulary.ts'
-import { live, type Model, plural } from './model.ts'
+import { type Model, plural } from './model.ts'
 import { DefectItem, Mark } from './parts.tsx'
 import { change, link, type Route } from './route.ts'
 

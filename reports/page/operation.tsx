@@ -3,7 +3,7 @@ import type { Mark as MarkName } from '../../harness/summary.ts'
 import type { PageSupport } from '../page-data.ts'
 import { labelOf } from '../vocabulary.ts'
 import { countsOf, lookOf, type Model, ms, number } from './model.ts'
-import { Backends, Crumbs, DefectItem, Mark } from './parts.tsx'
+import { Backends, Crumbs, DefectItem, Mark, Scroll } from './parts.tsx'
 import { link } from './route.ts'
 import { BenchTable } from './speed.tsx'
 
@@ -32,8 +32,7 @@ export function Operation({ m, name }: { m: Model; name: string }) {
       </p>
       <section>
         <h2>On every backend</h2>
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard */}
-        <div class="scroll" tabIndex={0} role="region" aria-label="On every backend">
+        <Scroll label="On every backend">
           <table class="data">
             <thead>
               <tr>
@@ -88,7 +87,7 @@ export function Operation({ m, name }: { m: Model; name: string }) {
               })}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       </section>
       {found.length > 0 && (
         <section>
@@ -153,7 +152,7 @@ export function Operation({ m, name }: { m: Model; name: string }) {
       {bench.length > 0 && (
         <section>
           <h2>Speed</h2>
-          <BenchTable m={m} cells={bench} />
+          <BenchTable cells={bench} />
         </section>
       )}
     </article>
@@ -186,8 +185,7 @@ function Support({ m, op, tables }: { m: Model; op: number; tables: readonly Pag
       <p class="small">
         Share of the trials with this value that fail. A share far above its column's others points at the value; the defects above say exactly when.
       </p>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard */}
-      <div class="scroll" tabIndex={0} role="region" aria-label="Support, attribute by attribute">
+      <Scroll label="Support, attribute by attribute">
         <table class="data support">
           <thead>
             <tr>
@@ -225,7 +223,7 @@ function Support({ m, op, tables }: { m: Model; op: number; tables: readonly Pag
             )}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </section>
   )
 }

@@ -84,7 +84,7 @@ export function Legend({ m }: { m: Model }) {
 
 export function Copy({ text, what = 'Copy' }: { text: string; what?: string }) {
   const [said, say] = useState('')
-  const late = useRef<ReturnType<typeof setTimeout>>()
+  const late = useRef<ReturnType<typeof setTimeout> | undefined>(undefined)
   const done = (words: string) => {
     say(words)
     clearTimeout(late.current)
@@ -195,9 +195,18 @@ export function Strip({ track, runs }: { track: string; runs: readonly { name: s
   return (
     <span class="strip" role="img" aria-label={`seen in ${seen} of the last ${track.length} runs`}>
       {[...track].map((c, i) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: a run's place is its identity
         <i key={i} class={c === '1' ? 'on' : c === '0' ? 'off' : 'none'} title={runs[i]?.name} />
       ))}
     </span>
+  )
+}
+
+/** A wide table scrolls by itself, also by keyboard. */
+export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard
+    <section class="scroll" tabIndex={0} aria-label={label}>
+      {children}
+    </section>
   )
 }

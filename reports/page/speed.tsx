@@ -2,7 +2,7 @@
 import type { BenchCell } from '../page-data.ts'
 import { labelOf } from '../vocabulary.ts'
 import { lookOf, type Model, ms } from './model.ts'
-import { Mark } from './parts.tsx'
+import { Mark, Scroll } from './parts.tsx'
 import { change, link, type Route } from './route.ts'
 
 const CLASS = {
@@ -12,7 +12,7 @@ const CLASS = {
   'not-judged': ['not-run', 'not judged'],
 } as const
 
-export function BenchTable({ m, cells }: { m: Model; cells: readonly BenchCell[] }) {
+export function BenchTable({ cells }: { cells: readonly BenchCell[] }) {
   const groups = new Map<string, BenchCell[]>()
   for (const c of cells) (groups.get(`${c.op}\n${c.layer}`) ?? groups.set(`${c.op}\n${c.layer}`, []).get(`${c.op}\n${c.layer}`)!).push(c)
   return (
@@ -115,7 +115,7 @@ export function Speed({ m, route }: { m: Model; route: Route }) {
           {keys.length} layers
         </span>
       </form>
-      <BenchTable m={m} cells={list} />
+      <BenchTable cells={list} />
       {keys.length > kept.size && (
         <button type="button" onClick={() => change(route, { show: String(kept.size + 24) })}>
           {keys.length - kept.size} more layers
@@ -135,8 +135,7 @@ function Calls({ m }: { m: Model }) {
         This run holds no benchmark. <code>npm run bench -- … --out {'<run folder>'}</code> adds one. Below: the median time of a call of this run's
         cases, which are small: it shows overhead, not throughput.
       </p>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by keyboard */}
-      <div class="scroll" tabIndex={0} role="region" aria-label="Median calls">
+      <Scroll label="Median calls">
         <table class="data">
           <thead>
             <tr>
@@ -166,7 +165,7 @@ function Calls({ m }: { m: Model }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </article>
   )
 }

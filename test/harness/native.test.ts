@@ -1,7 +1,7 @@
 /** Native backends: the trace that proves the device, what is in the way of a GPU, and hosts whose modes are processes. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { loadBackends } from '../../harness/backends.ts'
-import { elsewhere, readTrace, shortDevice } from '../../harness/dialects/tfjs-native.ts'
+import { elsewhere, inOneLine, readTrace, shortDevice } from '../../harness/dialects/tfjs-native.ts'
 import { NotHere } from '../../harness/errors.ts'
 import type { Host, Job } from '../../harness/hosts/host.ts'
 import { modesHost } from '../../harness/hosts/modes.ts'
@@ -26,6 +26,14 @@ describe('the device that ran an operation', () => {
     expect(elsewhere(trace.slice(0, 1), 'CPU')).toBe('GPU:0 (Conv2D)')
     expect(elsewhere([], 'GPU')).toBeNull()
   })
+})
+
+it("TensorFlow's own words stand in one line", () => {
+  expect((inOneLine(new Error('Invalid TF_Status: 3\nMessage: indices[0] is repeated')) as Error).message).toBe(
+    'Invalid TF_Status: 3: indices[0] is repeated',
+  )
+  const other = new Error('something else')
+  expect(inOneLine(other)).toBe(other)
 })
 
 describe('what is in the way of a GPU', () => {

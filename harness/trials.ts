@@ -1,0 +1,71 @@
+/** Single trials of follow-up work: a case on a host by one way, judged; and how outputs are written into the journal. */
+import { hash } from './evidence.ts'
+import type { Host } from './hosts/host.ts'
+import type { Entry } from './journal.ts'
+import { benchOf, judge, type Reference, reference } from './judge.ts'
+import { type Planned, planned } from './plan.ts'
+import { deadline } from './run.ts'
+import { numbers, sizeOf, toJson64 } from './tensor.ts'
+import { normalised, speaks } from './triage.ts'
+import type { Case, Expected, Op, Outcome, Tensor, Verdict } from './types.ts'
+
+export interface Way {
+  backend: string
+  path: string
+  mode: string
+}
+export interface Seen {
+  verdict: Verdict
+  outcome: Outcome
+  reference: Reference
+}
+/** One batch of cases by one way each; `done` hears every result in order. Cases that cannot be said are refused by the caller (`offers`). */
+export async function tryAll(host: Host, jobs: readonly { p: Planned; path: string; mode: string }[], done: (i: number, s: Seen) => void): Promise<void> {
+  await host.run(
+    jobs.map(j => ({ case: j.p.case, path: j.path, mode: j.mode })),
+    deadline(host.backend),
+    (i, outcome) => {
+      const { p } = jobs[i]!
+      const ref = reference(p.op, p.canonical as Case)
+      done(i, { verdict: judge(p.canonical as Case, ref, outcome, benchOf(host.backend), false), outcome, reference: ref })
+    },
+  )
+}
+export async function tryOne(host: Host, p: Planned, path: string, mode: string): Promise<Seen> {
+  let seen: Seen | undefined
+  await tryAll(host, [{ p, path, mode }], (_, s) => {
+    seen = s
+  })
+  return seen!
+}
+
+/** Paths that are equivalent to the case, in the order of the op's file. */
+export const offers = (p: Planned, dialect: Host['backend']['dialect']): string[] =>
+  'declined' in p.canonical ? [] : p.offered(dialect).flatMap(l => ('path' in l && !('naive' in l) ? [l.path] : []))
+export const able = (op: Op, c: Case, dialect: Host['backend']['dialect'], path: string): boolean => offers(planned(op, c, 0), dialect).includes(path)
+
+const LOOSE = ['zero', 'constant', 'ratio', 'other']
+/** The same failure: kind and message, and a compatible look of the output. */
+export function alike(a: Verdict, b: Verdict): boolean {
+  if (a.kind !== b.kind) return false
+  if (speaks(a.kind)) return normalised(a.because ?? '') === normalised(b.because ?? '')
+  const [x, y] = [a.evidence?.value, b.evidence?.value]
+  return x === y || x === undefined || y === undefined || x === 'few' || y === 'few' || (LOOSE.includes(x) && LOOSE.includes(y))
+}
+
+const LISTED = 4096
+const LISTED_OF_PROBE = 48
+function list(dtype: string, shape: readonly number[], data: ArrayLike<number>, most: number) {
+  if (sizeOf(shape) > most) return { dtype, shape, hash: hash([{ dtype: 'float64', shape, data: Float64Array.from(data) }]) }
+  return { dtype, shape, values: Array.from(data, toJson64) }
+}
+export function listed(outcome: Outcome, probe = false): Pick<Entry, 'output'> {
+  if (outcome.status !== 'outputs') return {}
+  const most = probe ? LISTED_OF_PROBE : LISTED
+  return { output: outcome.outputs.filter((t): t is Tensor => !!t).map(t => list(t.dtype, t.shape, numbers(t), most)) }
+}
+export function listExpected(e: Expected): NonNullable<Entry['expected']>[number][] {
+  if (e.rule === 'either') return listExpected(e.options[0]!.expected)
+  if (e.rule === 'decisions') return []
+  return [list(e.dtype, e.shape, e.value, LISTED)]
+}
