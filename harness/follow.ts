@@ -1,19 +1,22 @@
 /**
- * Follow-up of failing trials: confirm in a fresh host, shrink, and run the smallest case on every backend.
+ * Follow-up of failing trials: confirm in a fresh host, make small, run the smallest case everywhere, probe around it for its rule.
  * Hangs on single trials only (the representative of a fingerprint), so that shards equal one run.
  */
-
 import { availableParallelism } from 'node:os'
-import { hash } from './evidence.ts'
+import type { KnownDefect } from './catalogue.ts'
+import { type Facts, factsOf } from './facts.ts'
 import type { Host } from './hosts/host.ts'
+import { explainer } from './instead.ts'
 import type { Entry, Journal } from './journal.ts'
-import { benchOf, judge, reference } from './judge.ts'
-import { generatorOf, type Planned, planned, rawOf } from './plan.ts'
-import { deadline, slots } from './run.ts'
-import { shrink } from './shrink.ts'
-import { numbers, sizeOf, toJson64 } from './tensor.ts'
-import { type Group, groups, normalised } from './triage.ts'
-import type { Case, Expected, Op, Outcome, Tensor, Verdict } from './types.ts'
+import { build, generatorOf, planned, type Raw, rawOf } from './plan.ts'
+import type { Limits } from './probes.ts'
+import { slots } from './run.ts'
+import { causeKey, resultOf, sharpen } from './sharpen.ts'
+import { keepsIntegers, shrink, strengthened } from './shrink.ts'
+import { able, alike, listed, listExpected, offers, tryAll, tryOne, type Way } from './trials.ts'
+import { type Group, groups } from './triage.ts'
+import { satisfies } from './atoms.ts'
+import type { Case, Op, Tensor, Verdict } from './types.ts'
 
 export interface FollowOptions {
   seed: number
@@ -23,42 +26,43 @@ export interface FollowOptions {
   journal: Journal
   until: number
   stopped: () => boolean
-  /** External cases are shrunk only on request, and have no generator to shrink by. */
+  /** Entries of the catalogue that this run can reach: replayed once; trials that match one get no further work. */
+  known?: readonly KnownDefect[]
+  matched?: (e: Entry) => boolean
+  /** Sizes of the search for rules, for tests. */
+  limits?: Limits
   progress?: (done: number, of: number, what: string) => void
 }
 const CANDIDATES = 300
 const CANDIDATES_SLOW = 80
-const LISTED = 4096
+/** Times that a trial is made small again because the rule found does not cover it. */
+const SLIPS = 2
 
-/** The same failure: kind and message, and a compatible look of the output. */
-export function alike(a: Verdict, b: Verdict): boolean {
-  if (a.kind !== b.kind) return false
-  if (a.kind === 'rejects-valid' || a.kind === 'crash' || a.kind === 'fallback') return normalised(a.because ?? '') === normalised(b.because ?? '')
-  const [x, y] = [a.evidence?.value, b.evidence?.value]
-  return (
-    x === y ||
-    x === undefined ||
-    y === undefined ||
-    x === 'few' ||
-    y === 'few' ||
-    (['zero', 'constant', 'ratio', 'other'].includes(x) && ['zero', 'constant', 'ratio', 'other'].includes(y))
-  )
+interface Small extends Way {
+  group: Group
+  lead: number
+  op: Op
+  raw: Raw
+  case: Case
+  verdict: Verdict
+  outputs: readonly (Tensor | null)[]
+  minimal: boolean
 }
 
 export async function follow(o: FollowOptions): Promise<{ followed: number; of: number }> {
   const hosts = new Map(o.hosts.map(h => [h.backend.name, h]))
-  const all = groups(o.entries).filter(g => !g.representative.case.operator && hosts.has(g.representative.backend))
-  // the fastest backend of the peers shrinks; cheap ones first, then what is frequent
   const cost = (name: string) => hosts.get(name)?.backend.cost ?? 1
-  const byHost = new Map<string, Group[]>()
-  for (const g of [...all].sort((a, b) => b.trials.length - a.trials.length)) {
-    const name = g.representative.backend
-    ;(byHost.get(name) ?? byHost.set(name, []).get(name)!).push(g)
-  }
   const turn = slots(Math.max(1, Math.min(availableParallelism(), 4)))
   const over = () => o.stopped() || Date.now() >= o.until
+  await Promise.all(o.hosts.map(host => replayKnown(host, o, turn, over)))
+  const all = groups(o.entries, o.matched)
+    .filter(g => !g.representative.case.operator && hosts.has(g.representative.backend))
+    .map(g => ({ ...g, lead: leadOf(g, cost) }))
+  const byHost = new Map<string, (Group & { lead: Entry })[]>()
+  for (const g of [...all].sort((a, b) => b.trials.length - a.trials.length))
+    (byHost.get(g.lead.backend) ?? byHost.set(g.lead.backend, []).get(g.lead.backend)!).push(g)
   let done = 0
-  const small: { group: Group; case: Case; path: string; mode: string }[] = []
+  const small: Small[] = []
   await Promise.all(
     [...byHost.entries()].map(async ([name, mine]) => {
       const host = hosts.get(name)!
@@ -66,39 +70,62 @@ export async function follow(o: FollowOptions): Promise<{ followed: number; of: 
       await turn(() => host.restart())
       for (const g of mine) {
         if (over()) return
-        const steady = await turn(() => confirm(g, host, o))
-        if (!steady) {
-          o.progress?.(++done, all.length, name)
-          continue
+        if (await turn(() => confirm(g, host, o))) {
+          const found = await reduce(g, host, o, cost(name) > 5 ? CANDIDATES_SLOW : CANDIDATES, turn, over, 1)
+          if (found) small.push(found)
         }
-        const found = await reduce(g, host, o, cost(name) > 5 ? CANDIDATES_SLOW : CANDIDATES, turn, over)
-        if (found) small.push({ group: g, case: found, path: g.representative.path, mode: g.representative.mode })
-        o.progress?.(++done, all.length, name)
+        o.progress?.(++done, all.length, `made small, ${name}`)
       }
     }),
   )
-  small.sort((a, b) => (a.group.fingerprint < b.group.fingerprint ? -1 : 1))
-  await Promise.all(o.hosts.map(host => row(host, small, o, turn, over)))
+  const ordered = (list: readonly Small[]) => [...list].sort((a, b) => (a.group.fingerprint < b.group.fingerprint ? -1 : 1))
+  await Promise.all(o.hosts.map(host => row(host, ordered(small), o, turn, over)))
+  await rules(ordered(small), hosts, o, turn, over)
   return { followed: small.length, of: all.length }
 }
 
-async function once(host: Host, p: Planned, path: string, mode: string): Promise<{ verdict: Verdict; outcome: Outcome }> {
-  let seen: Outcome = { status: 'not-run', reason: 'the host gave no answer' }
-  await host.run([{ case: p.case, path, mode }], deadline(host.backend), (_, outcome) => {
-    seen = outcome
-  })
-  return { verdict: judge(p.canonical as Case, reference(p.op, p.canonical as Case), seen, benchOf(host.backend), false), outcome: seen }
+/** Of the trials of the representative's case that look alike, the one on the fastest backend does the work. */
+function leadOf(g: Group, cost: (backend: string) => number): Entry {
+  const { representative: r } = g
+  let lead = r
+  for (const e of g.trials) if (e.case.id === r.case.id && cost(e.backend) < cost(lead.backend)) lead = e
+  return lead
 }
 
-/** The representative once more in a fresh host: other bits are `unstable`, and nothing is shrunk. */
-async function confirm(g: Group, host: Host, o: FollowOptions): Promise<boolean> {
-  const { representative: r } = g
+async function replayKnown(host: Host, o: FollowOptions, turn: ReturnType<typeof slots>, over: () => boolean): Promise<void> {
+  const mine = (o.known ?? []).filter(d => d.way.backend === host.backend.name && o.ops.has(d.op))
+  const jobs = mine.map(d => ({ d, p: planned(o.ops.get(d.op)!, d.case, 0), path: d.way.path, mode: d.way.mode }))
+  for (let at = 0; at < jobs.length && !over(); at += 8) {
+    const chunk = jobs.slice(at, at + 8)
+    await turn(() =>
+      tryAll(host, chunk, (i, { verdict, outcome }) => {
+        const { d, path, mode } = chunk[i]!
+        o.journal.write({
+          schema: 1,
+          role: 'smallest',
+          case: d.case,
+          backend: host.backend.name,
+          path,
+          mode,
+          fingerprint: `known ${d.id}`,
+          of: d.id,
+          verdict,
+          ...listed(outcome),
+        })
+      }),
+    )
+  }
+}
+
+/** The lead once more in a fresh host: other bits are `unstable`, and nothing is made small. */
+async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions): Promise<boolean> {
+  const { lead: r } = g
   const p = planned(o.ops.get(r.case.op)!, r.case, r.k ?? 0)
-  let { verdict, outcome } = await once(host, p, r.path, r.mode)
+  let { verdict, outcome } = await tryOne(host, p, r.path, r.mode)
   const same = (v: Verdict) => alike(v, r.verdict) && (v.evidence?.hash ?? '') === (r.verdict.evidence?.hash ?? '')
   if (!same(verdict)) {
     await host.restart()
-    ;({ verdict, outcome } = await once(host, p, r.path, r.mode))
+    ;({ verdict, outcome } = await tryOne(host, p, r.path, r.mode))
   }
   const steady = same(verdict)
   const said: Verdict = steady
@@ -108,125 +135,143 @@ async function confirm(g: Group, host: Host, o: FollowOptions): Promise<boolean>
         kind: 'unstable',
         because: `first ${r.verdict.kind}${r.verdict.because ? ` (${r.verdict.because})` : ''}, alone in a fresh host ${verdict.kind}`,
       }
-  o.journal.write({
-    schema: 1,
-    role: 'confirm',
-    case: r.case,
-    backend: r.backend,
-    path: r.path,
-    mode: r.mode,
-    k: r.k,
-    fingerprint: g.fingerprint,
-    of: r.case.id,
-    verdict: said,
-    ...listed(outcome),
-  })
+  const { backend, path, mode, k } = r
+  const trial = { case: r.case, backend, path, mode, k, fingerprint: g.fingerprint, of: g.representative.case.id, lead: 1 }
+  o.journal.write({ schema: 1, role: 'confirm', ...trial, verdict: said, ...listed(outcome) })
   return steady
 }
 
+/** @param past rules that the smallest case may not fall under: an earlier attempt slipped into another defect */
 async function reduce(
-  g: Group,
+  g: Group & { lead: Entry },
   host: Host,
   o: FollowOptions,
   limit: number,
   turn: ReturnType<typeof slots>,
   over: () => boolean,
-): Promise<Case | null> {
-  const { representative: r } = g
+  attempt: number,
+  past: (c: Case) => boolean = () => false,
+): Promise<Small | null> {
+  const { lead: r } = g
   const op = o.ops.get(r.case.op)!
+  const { backend } = host
   const generator = generatorOf(op, r.k ?? 0)
-  const slow = (host.backend.cost ?? 1) > 5 || r.verdict.kind === 'crash' || r.verdict.kind === 'hang'
-  const test = async (cases: readonly Case[]): Promise<number> => {
+  let way = { backend: backend.name, path: r.path, mode: r.mode }
+  let verdict = r.verdict
+  let outputs: readonly (Tensor | null)[] = []
+  const test = async (cases: readonly Case[], by = way): Promise<number> => {
     if (over()) return -1
-    const able = cases
-      .map((c, i) => ({ i, p: planned(op, c, 0) }))
-      .filter(
-        ({ p }) => !('declined' in p.canonical) && p.offered(host.backend.dialect).some(l => 'path' in l && l.path === r.path && !('naive' in l)),
-      )
+    const jobs = cases.map((c, i) => ({ i, p: planned(op, c, 0), ...by })).filter(j => !past(j.p.case) && able(op, j.p.case, backend.dialect, by.path))
     let first = -1
     await turn(() =>
-      host.run(
-        able.map(({ p }) => ({ case: p.case, path: r.path, mode: r.mode })),
-        deadline(host.backend),
-        (n, outcome) => {
-          if (first >= 0) return
-          const { i, p } = able[n]!
-          const verdict = judge(p.canonical as Case, reference(op, p.canonical as Case), outcome, benchOf(host.backend), false)
-          if (alike(verdict, r.verdict)) first = i
-        },
-      ),
+      tryAll(host, jobs, (n, seen) => {
+        if (first >= 0 || !alike(seen.verdict, r.verdict)) return
+        first = jobs[n]!.i
+        verdict = seen.verdict
+        outputs = seen.outcome.status === 'outputs' ? seen.outcome.outputs : []
+      }),
     )
     return first
   }
-  const result = await shrink(
-    op,
-    generator,
-    rawOf(o.seed, op, r.k ?? 0),
-    test,
-    r.verdict.kind === 'hang' ? 12 : r.verdict.kind === 'crash' ? Math.min(60, limit) : limit,
-    slow ? 1 : 8,
-  )
-  return over() && !result.minimal ? null : result.case
+  let raw = rawOf(o.seed, op, r.k ?? 0)
+  const richer = strengthened(generator, raw)
+  if (richer && (await test([build(op, generator, richer)])) === 0) raw = richer
+  // the plainest path and mode that still fail
+  const start = build(op, generator, raw)
+  const plainest = offers(planned(op, start, 0), backend.dialect)[0] ?? r.path
+  for (const by of [
+    { ...way, path: plainest, mode: backend.modes[0]! },
+    { ...way, mode: backend.modes[0]! },
+  ])
+    if ((by.path !== way.path || by.mode !== way.mode) && (await test([start], by)) === 0) {
+      way = by
+      break
+    }
+  const slow = (backend.cost ?? 1) > 5 || r.verdict.kind === 'crash' || r.verdict.kind === 'hang'
+  const most = r.verdict.kind === 'hang' ? 12 : r.verdict.kind === 'crash' ? Math.min(60, limit) : limit
+  const result = await shrink(op, generator, raw, test, most, slow ? 1 : 8, keepsIntegers(generator, raw))
+  if (over() && !result.minimal) return null
+  return { group: g, lead: attempt, op, raw: result.raw, case: result.case, verdict, outputs, minimal: result.minimal, ...way }
 }
 
-/** The smallest cases on one backend: by the failing path where it is offered, in the failing mode and in the first. */
-async function row(
-  host: Host,
-  small: readonly { group: Group; case: Case; path: string; mode: string }[],
-  o: FollowOptions,
-  turn: ReturnType<typeof slots>,
-  over: () => boolean,
-): Promise<void> {
+/** The smallest cases on one backend: by the failing path where it is offered, else the first; on the backend that failed by every path, for a way around. */
+async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: ReturnType<typeof slots>, over: () => boolean): Promise<void> {
   const { backend } = host
   const jobs = small.flatMap(s => {
-    const p = planned(o.ops.get(s.case.op)!, s.case, s.group.representative.k ?? 0)
-    const offered = p.offered(backend.dialect).filter(l => 'path' in l && !('naive' in l)) as { path: string }[]
-    const path = offered.some(l => l.path === s.path) ? s.path : offered[0]?.path
-    if (path === undefined) return []
-    const own = backend.name === s.group.representative.backend
-    const modes = own ? [s.mode] : [backend.modes.includes(s.mode) ? s.mode : backend.modes[0]!]
-    return modes.map(mode => ({ s, p, path, mode, own }))
+    const p = planned(s.op, s.case, s.group.representative.k ?? 0)
+    const paths = offers(p, backend.dialect)
+    const own = backend.name === s.backend
+    const chosen = own ? [s.path, ...paths.filter(x => x !== s.path)] : [paths.includes(s.path) ? s.path : paths[0]]
+    const mode = backend.modes.includes(s.mode) ? s.mode : backend.modes[0]!
+    return chosen.flatMap(path => (path === undefined ? [] : [{ s, p, path, mode, lead: own && path === s.path }]))
   })
   for (let at = 0; at < jobs.length && !over(); at += 16) {
     const chunk = jobs.slice(at, at + 16)
     await turn(() =>
-      host.run(
-        chunk.map(j => ({ case: j.s.case, path: j.path, mode: j.mode })),
-        deadline(backend),
-        (i, outcome) => {
-          const { s, p, path, mode, own } = chunk[i]!
-          const ref = reference(p.op, p.canonical as Case)
-          const verdict = judge(p.canonical as Case, ref, outcome, benchOf(backend), false)
-          o.journal.write({
-            schema: 1,
-            role: 'smallest',
-            case: s.case,
-            backend: backend.name,
-            path,
-            mode,
-            k: s.group.representative.k,
-            fingerprint: s.group.fingerprint,
-            of: s.group.representative.case.id,
-            verdict,
-            ...listed(outcome),
-            ...(own ? { expected: ref.expected.flatMap(listExpected) } : {}),
-          })
-        },
-      ),
+      tryAll(host, chunk, (i, { verdict, outcome, reference: ref }) => {
+        const { s, path, mode, lead } = chunk[i]!
+        o.journal.write({
+          schema: 1,
+          role: 'smallest',
+          case: s.case,
+          backend: backend.name,
+          path,
+          mode,
+          k: s.group.representative.k,
+          fingerprint: s.group.fingerprint,
+          of: s.group.representative.case.id,
+          verdict,
+          ...listed(outcome),
+          ...(lead ? { lead: s.lead, raw: s.raw, facts: resultOf(s.op, s.case), expected: ref.expected.flatMap(listExpected) } : {}),
+          ...(outcome.status === 'outputs' ? { runMs: Math.round(outcome.ms * 1000) / 1000 } : {}),
+        })
+      }),
     )
   }
 }
 
-function list(dtype: string, shape: readonly number[], data: ArrayLike<number>) {
-  if (sizeOf(shape) > LISTED) return { dtype, shape, hash: hash([{ dtype: 'float64', shape, data: Float64Array.from(data) }]) }
-  return { dtype, shape, values: Array.from(data, toJson64) }
-}
-function listed(outcome: Outcome): Pick<Entry, 'output'> {
-  if (outcome.status !== 'outputs') return {}
-  return { output: outcome.outputs.filter((t): t is Tensor => !!t).map(t => list(t.dtype, t.shape, numbers(t))) }
-}
-function listExpected(e: Expected): NonNullable<Entry['expected']>[number][] {
-  if (e.rule === 'either') return listExpected(e.options[0]!.expected)
-  if (e.rule === 'decisions') return []
-  return [list(e.dtype, e.shape, e.value)]
+/** Probes of every cause once; where the rule does not cover the trial that a smallest case came from, that trial is made small again, past the rule. */
+async function rules(
+  small: readonly Small[],
+  hosts: ReadonlyMap<string, Host>,
+  o: FollowOptions,
+  turn: ReturnType<typeof slots>,
+  over: () => boolean,
+): Promise<void> {
+  const learned = new Map<string, ReturnType<typeof sharpen>>()
+  let done = 0
+  const ruleFor = (s: Small) => {
+    const generator = generatorOf(s.op, s.group.representative.k ?? 0)
+    const cause = { ...s, generator, explains: explainer(s.op, s.case, s.verdict, s.outputs) }
+    const key = causeKey(s.verdict.kind, s.case, s)
+    const known = learned.get(key)
+    if (known) return known
+    const fresh = sharpen(cause, hosts.get(s.backend)!, o.journal, turn, over, o.limits)
+    learned.set(key, fresh)
+    return fresh
+  }
+  await Promise.all(
+    [...hosts.keys()].map(async name => {
+      for (const first of small.filter(s => s.backend === name)) {
+        const past: ((f: Facts) => boolean)[] = []
+        let s: Small | null = first
+        for (let attempt = 2; s && !over(); attempt++) {
+          if (s.verdict.kind === 'hang') break
+          const rule = await ruleFor(s)
+          if (!rule || attempt > SLIPS + 1) break
+          const origin: Case = s.group.representative.case
+          const known = rule.predicate
+          if (!rule.exact || satisfies(known, factsOf(origin, resultOf(s.op, origin)))) break
+          past.push(f => satisfies(known, f))
+          const under = (c: Case) => past.some(is => is(factsOf(c, resultOf(first.op, c))))
+          const g = { ...first.group, lead: (first.group as Group & { lead: Entry }).lead }
+          const found = await reduce(g, hosts.get(name)!, o, CANDIDATES, turn, over, attempt, under)
+          if (!found) break
+          await Promise.all(o.hosts.map(h => row(h, [found], o, turn, over)))
+          s = found
+        }
+        o.progress?.(++done, small.length, `rules, ${name}`)
+      }
+    }),
+  )
 }

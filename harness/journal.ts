@@ -1,5 +1,5 @@
 /** The journal: one line a trial, appended as it is judged; readable after a kill at any byte. Everything that is printed or drawn is computed from it. */
-import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs'
 import { fileError } from './errors.ts'
 import { compareEntries } from './order.ts'
 import type { Case, Json64, Role, Verdict } from './types.ts'
@@ -93,27 +93,53 @@ function sortJournal(path: string): void {
   }
 }
 
-/** All whole lines; a line that is no entry is named with its number and left out, the rest is used. */
+const BLOCK = 1 << 20
+/** Whole lines of a file, in blocks: a journal may be larger than one string. What a kill left of a line is no line. */
+function eachLine(path: string, line: (text: string) => void): void {
+  const fd = openSync(path, 'r')
+  try {
+    const block = Buffer.alloc(BLOCK)
+    let rest: Buffer[] = []
+    for (let n = 0; (n = readSync(fd, block, 0, BLOCK, null)) > 0; ) {
+      let start = 0
+      for (let end = block.indexOf(10); end >= 0 && end < n; end = block.indexOf(10, start)) {
+        const piece = block.toString('utf8', start, end)
+        line(rest.length ? Buffer.concat([...rest, block.subarray(start, end)]).toString('utf8') : piece)
+        rest = []
+        start = end + 1
+      }
+      if (start < n) rest.push(Buffer.from(block.subarray(start, n)))
+    }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** All whole lines; a line that is no entry is named with its number and left out, the rest is used. Lines of one case share its object: half the memory. */
 export function readJournal(path: string): { entries: Entry[]; corrupt: number[] } {
   if (!existsSync(path)) throw fileError('no journal', path, { code: 'ENOENT' })
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw fileError('cannot read the journal', path, error)
-  }
-  const lines = text.split('\n')
-  lines.pop() // after the last newline: nothing, or what a kill left of a line
   const entries: Entry[] = []
   const corrupt: number[] = []
-  lines.forEach((line, i) => {
+  const cases = new Map<string, { text: string; case: Case }>()
+  let number = 0
+  const take = (line: string) => {
+    number++
     try {
       const e = JSON.parse(line) as Entry
       if (e.schema !== 1 || !e.case?.id || !e.verdict?.kind || !e.backend) throw new Error('not an entry')
+      const at = line.indexOf('"case":')
+      const known = cases.get(e.case.id)
+      if (!known) cases.set(e.case.id, { text: line.slice(at, line.indexOf(',"backend":', at)), case: e.case })
+      else if (line.startsWith(known.text, at)) e.case = known.case
       entries.push(e)
     } catch {
-      corrupt.push(i + 1)
+      corrupt.push(number)
     }
-  })
+  }
+  try {
+    eachLine(path, take)
+  } catch (error) {
+    throw fileError('cannot read the journal', path, error)
+  }
   return { entries, corrupt }
 }

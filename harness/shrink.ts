@@ -1,6 +1,6 @@
 /** A failing case made small: fast-check's shrinker over the generator's flat record, in speculative batches. Limits are counted in candidates, never in seconds. */
 import { build, type Raw, rawArbitrary } from './plan.ts'
-import type { Case, Generator, Op } from './types.ts'
+import type { Case, Field, Generator, Op, RawData } from './types.ts'
 
 /** The case without its identity: two records that build the same one are tried once. */
 export const content = (c: Case): string => JSON.stringify([c.attributes, c.inputs])
@@ -16,6 +16,7 @@ export interface Shrunk {
 /**
  * @param test runs a batch and says which is the first candidate that still fails in the same way (−1: none); later ones of the batch may be skipped
  * @param batch how many candidates are run at once; the result is the same for every size
+ * @param keep records that may be tried: data that show more than impulses stay as they are
  */
 export async function shrink(
   op: Op,
@@ -24,6 +25,7 @@ export async function shrink(
   test: (batch: readonly Case[]) => Promise<number>,
   limit: number,
   batch: number,
+  keep: (raw: Raw) => boolean = () => true,
 ): Promise<Shrunk> {
   let current = { raw, case: build(op, generator, raw) }
   const tried = new Set([content(current.case)])
@@ -42,6 +44,7 @@ export async function shrink(
       return true
     }
     for (const smaller of steps(generator, current.raw)) {
+      if (!keep(smaller)) continue
       const c = build(op, generator, smaller)
       const key = content(c)
       if (tried.has(key)) continue
@@ -68,3 +71,26 @@ function* steps(generator: Generator, raw: Raw): Generator_<Raw> {
       yield { ...raw, [names[i]![0]]: (names[i]![1] as { min: number }).min, [names[j]![0]]: (names[j]![1] as { min: number }).min }
 }
 type Generator_<T> = globalThis.Generator<T>
+
+/** Data as small integers, where the generator has them: they tell zero, constant and ratio apart, which impulses do not. Null: they are that already, or there are none. */
+export function strengthened(generator: Generator, raw: Raw): Raw | null {
+  let changed = false
+  const out: Raw = { ...raw }
+  for (const [name, f] of Object.entries(generator.fields) as [string, Field][]) {
+    if (f.kind !== 'data') continue
+    const at = f.kinds.indexOf('integers')
+    const v = raw[name] as RawData
+    if (at < 0 || v.kind === at) continue
+    out[name] = { ...v, kind: at }
+    changed = true
+  }
+  return changed ? out : null
+}
+/** Keeps data fields that hold integers from becoming impulses. */
+export function keepsIntegers(generator: Generator, from: Raw): (raw: Raw) => boolean {
+  const fields = (Object.entries(generator.fields) as [string, Field][]).flatMap(([name, f]) => {
+    const at = f.kind === 'data' ? f.kinds.indexOf('integers') : -1
+    return at >= 0 && (from[name] as RawData).kind === at ? [{ name, at }] : []
+  })
+  return raw => fields.every(({ name, at }) => (raw[name] as RawData).kind === at)
+}

@@ -19,16 +19,28 @@ export interface Seen {
   outcome: Outcome
   reference: Reference
 }
+/** A host does one thing at a time. */
+const busy = new WeakMap<Host, Promise<unknown>>()
+async function alone<T>(host: Host, work: () => Promise<T>): Promise<T> {
+  const mine = (busy.get(host) ?? Promise.resolve()).then(work, work)
+  busy.set(
+    host,
+    mine.catch(() => {}),
+  )
+  return mine
+}
 /** One batch of cases by one way each; `done` hears every result in order. Cases that cannot be said are refused by the caller (`offers`). */
 export async function tryAll(host: Host, jobs: readonly { p: Planned; path: string; mode: string }[], done: (i: number, s: Seen) => void): Promise<void> {
-  await host.run(
-    jobs.map(j => ({ case: j.p.case, path: j.path, mode: j.mode })),
-    deadline(host.backend),
-    (i, outcome) => {
-      const { p } = jobs[i]!
-      const ref = reference(p.op, p.canonical as Case)
-      done(i, { verdict: judge(p.canonical as Case, ref, outcome, benchOf(host.backend), false), outcome, reference: ref })
-    },
+  await alone(host, () =>
+    host.run(
+      jobs.map(j => ({ case: j.p.case, path: j.path, mode: j.mode })),
+      deadline(host.backend),
+      (i, outcome) => {
+        const { p } = jobs[i]!
+        const ref = reference(p.op, p.canonical as Case)
+        done(i, { verdict: judge(p.canonical as Case, ref, outcome, benchOf(host.backend), false), outcome, reference: ref })
+      },
+    ),
   )
 }
 export async function tryOne(host: Host, p: Planned, path: string, mode: string): Promise<Seen> {

@@ -13,9 +13,12 @@ import {
   generator,
   int,
   type Lowering,
+  type Machine,
   type OnnxForm,
   open,
   type Real,
+  roundTo,
+  sizeOf,
   type TfjsForm,
 } from '../harness/op.ts'
 import {
@@ -121,6 +124,38 @@ function windows(a: A, x: Real): Expected[] {
   ]
 }
 
+/** The same over a simulated machine: a sum and a quotient. */
+function simulate(a: A, [x]: readonly (Real | null)[], m: Machine): Real[] {
+  const g = poolGeometry(a, x!.shape.slice(2))
+  const [Z, Y, X] = poolAxes(a, g)
+  const read = x!.dtype === 'float32' ? m.read : (v: number) => v
+  const shape = [x!.shape[0]!, x!.shape[1]!, ...g.counts]
+  const data = new Float64Array(sizeOf(shape))
+  const inside = (i: number, o: number) => {
+    const [axis, at] = [[Z, Y, X][i]!, i - (3 - g.sizes.length)]
+    const [before, after] = a.count_include_pad && at >= 0 ? [g.pads[at]!, g.pads[at + g.sizes.length]!] : [0, 0]
+    let n = 0
+    for (let k = 0; k < axis.kernel; k++) {
+      const p = axis.origin[o]! + k * axis.dilation
+      if (p >= -before && p < axis.size + after) n++
+    }
+    return n
+  }
+  for (let i = 0; i < data.length; i++) {
+    const [o, y, z] = [i % X.out, Math.floor(i / X.out) % Y.out, Math.floor(i / (X.out * Y.out)) % Z.out]
+    const plane = Math.floor(i / (X.out * Y.out * Z.out))
+    const values: number[] = []
+    for (let kz = Z.first[z]!; kz < Z.end[z]!; kz++)
+      for (let ky = Y.first[y]!; ky < Y.end[y]!; ky++)
+        for (let k = X.first[o]!; k < X.end[o]!; k++) {
+          const row = ((plane * Z.size + Z.origin[z]! + kz * Z.dilation) * Y.size + Y.origin[y]! + ky * Y.dilation) * X.size
+          values.push(read(x!.data[row + X.origin[o]! + k * X.dilation]!))
+        }
+    data[i] = roundTo(x!.dtype, m.div(m.dot(values, null), inside(0, z) * inside(1, y) * inside(2, o)))
+  }
+  return [{ dtype: x!.dtype, shape, data }]
+}
+
 // ── Lowerings ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Zeros around the image are the declared padding where it counts and no window hangs over it. */
@@ -148,6 +183,7 @@ export default defineOp<A>({
   invalid,
   operators: ['AveragePool'],
   fromOnnx: node => readPool<A>(node, { count_include_pad: 0 }),
+  simulate,
   expect: (a, [x]) => eitherCount(a, x!.shape.slice(2), b => windows(b, x!)),
   onnx,
   tfjs,

@@ -15,12 +15,14 @@ import {
   generator,
   int,
   type Lowering,
+  type Machine,
   type OnnxForm,
   type OnnxNode,
   permute,
   type Real,
   realise,
   reshape,
+  roundTo,
   sizeOf,
   type Tensor,
   type TensorSpec,
@@ -210,6 +212,36 @@ function expect(a: A, [x, w, b]: readonly (Real | null)[]) {
   }
   const fast = [...a.strides, ...a.dilations].every(v => v === 1) ? fastBound(x, w, a.group, pixels) : undefined
   return [{ rule: 'dot' as const, dtype: x.dtype, shape: [x.shape[0]!, filters, ...counts], value, magnitude, terms, spill, fast }]
+}
+
+/** The same over a simulated machine: the products of each window, summed as the machine sums them. */
+function simulate(a: A, [x, w, b]: readonly (Real | null)[], m: Machine): Real[] {
+  const sizes = x!.shape.slice(2)
+  const pads = padsOf(a, sizes)
+  const counts = windowCounts(sizes, { ...a, pads }).map(n => Math.max(0, n))
+  const axes = axesOf(a, pads, sizes, counts)
+  const [Z, Y, X] = axes
+  const [filters, depth] = w!.shape as [number, number]
+  const read = x!.dtype === 'float32' ? m.read : (v: number) => v
+  const [xs, ws] = [x!.data.map(read), w!.data.map(read)]
+  const data = new Float64Array(sizeOf([x!.shape[0]!, filters, ...counts]))
+  const [p, q]: [number[], number[]] = [[], []]
+  for (let o = 0; o < data.length; o++) {
+    const [ox, oy, oz] = [o % X.out, Math.floor(o / X.out) % Y.out, Math.floor(o / (X.out * Y.out)) % Z.out]
+    const f = Math.floor(o / (X.out * Y.out * Z.out)) % filters
+    const channel = (Math.floor(o / (X.out * Y.out * Z.out * filters)) * a.group + Math.floor((f * a.group) / filters)) * depth
+    p.length = q.length = 0
+    for (let c = 0; c < depth; c++)
+      for (let kz = Z.first[oz]!; kz < Z.end[oz]!; kz++)
+        for (let ky = Y.first[oy]!; ky < Y.end[oy]!; ky++)
+          for (let kx = X.first[ox]!; kx < X.end[ox]!; kx++) {
+            const at = ((channel + c) * Z.size + Z.origin[oz]! + kz * Z.dilation) * Y.size + Y.origin[oy]! + ky * Y.dilation
+            p.push(xs[at * X.size + X.origin[ox]! + kx * X.dilation]!)
+            q.push(ws[(((f * depth + c) * Z.kernel + kz) * Y.kernel + ky) * X.kernel + kx]!)
+          }
+    data[o] = roundTo(x!.dtype, m.dot(p, q, p.length, b ? b.data[f]! : 0))
+  }
+  return [{ dtype: x!.dtype, shape: [x!.shape[0]!, filters, ...counts], data }]
 }
 
 // ── ONNX ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -462,6 +494,7 @@ export default defineOp<A>({
     return drawn<A>(a, x, w, b ?? null)
   },
   expect,
+  simulate,
   onnx,
   tfjs,
 })

@@ -97,7 +97,8 @@ function expect(a: A, [x, w]: readonly (Real | null)[]): Expected[] {
   if (!x || !w) throw new Error('dilation2d needs x and a filter')
   const shape = walk(a, x.shape, () => {})
   const size = shape.reduce((p, n) => p * n, 1)
-  const value = new Float64Array(size).fill(-Infinity)
+  const { dtype } = x
+  const value = new Float64Array(size).fill(dtype === 'int32' ? -(2 ** 31) : -Infinity)
   const [nan, seen] = [new Uint8Array(size), new Uint8Array(size)]
   walk(a, x.shape, (i, at, tap) => {
     const sum = x.data[at]! + w.data[tap]!
@@ -107,18 +108,17 @@ function expect(a: A, [x, w]: readonly (Real | null)[]): Expected[] {
   })
   const propagated = value.map((v, i) => (nan[i] ? NaN : v))
   const nothing = seen.map(v => 1 - v)
-  const { dtype } = x
   const unclear = [
     ...open('the maximum of a window with NaN', nan, {
       'NaN is skipped': dtype === 'float32' ? value.map(Math.fround) : value,
       'NaN wins': propagated,
     }),
-    ...open('the maximum of a window that lies in the padding', nothing, { '-Infinity': value, zero: new Float64Array(size) }),
+    ...open('the maximum of a window that lies in the padding', nothing, { 'the lowest number': value, zero: new Float64Array(size) }),
   ]
   if (dtype === 'int32') return [{ rule: 'exact', dtype, shape, value, open: unclear }]
-  const integral = [x, w].every(
-    t => t.data.every(v => Number.isInteger(v) || !Number.isFinite(v)) && t.data.every(v => !Number.isFinite(v) || Math.abs(v) <= 2 ** 23),
-  )
+  const whole = (most: number) => [x, w].every(t => t.data.every(v => !Number.isFinite(v) || (Number.isInteger(v) && Math.abs(v) <= most)))
+  if (whole(2 ** 7)) return [{ rule: 'exact', dtype, shape, value, open: unclear }] // whatever the inputs are rounded to
+  const integral = whole(2 ** 23)
   const allowed = (m: Arithmetic) =>
     value.map(v =>
       Math.abs(v) * (1 + m.u) >= 3.4028234663852886e38 ? NaN : integral ? 0 : m.u * Math.abs(v) + (m.flushesSubnormals ? 3 * eta(m) : 0),

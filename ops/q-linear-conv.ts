@@ -31,9 +31,12 @@ const valid = h.generator(fields, raw => {
     x,
     w,
     scale([], [SCALES[raw.sx]!]),
-    scale(many > 1 ? [many] : [], Array.from({ length: many }, (_, i) => SCALES[raw.sw[i % 4]!]!)),
+    scale(
+      many > 1 ? [many] : [],
+      Array.from({ length: many }, (_, i) => SCALES[raw.sw[i % 4]!]!),
+    ),
     scale([], [outScale(raw.sy)]),
-    raw.bias ? { dtype: 'int32', shape: [filters], recipe: { kind: 'integers', seed: raw.at, low: -10 ** raw.bias, high: 10 ** raw.bias } } : null,
+    raw.bias ? { dtype: 'int32', shape: [filters], recipe: { kind: 'integers', seed: raw.at, low: -(10 ** raw.bias), high: 10 ** raw.bias } } : null,
   )
 })
 const invalid = h.generator(spoiltConv, raw => {
@@ -66,19 +69,27 @@ export function requantised(
     return (sx * sw) / sy
   }
   const value = of.value.map((v, e) => v * factor(e))
-  const plain = (m: h.Arithmetic, e: number) => (exactScales(m, ...scales(e)) && of.magnitude[e]! < 2 ** 24 ? 0 : (m.division + 3) * m.u * Math.abs(value[e]!))
+  const plain = (m: h.Arithmetic, e: number) =>
+    exactScales(m, ...scales(e)) && of.magnitude[e]! < 2 ** 24 ? 0 : (m.division + 3) * m.u * Math.abs(value[e]!)
   return rounding({
     dtype,
     shape: of.shape,
     value,
     zero: () => zero,
     margin: plain,
-    rungs: { 'float-sums': (m, e) => (m.division + 3) * m.u * Math.abs(value[e]!) + h.gamma(of.terms(e) + 4, m.u) * of.magnitude[e]! * Math.abs(factor(e)) },
+    rungs: {
+      'float-sums': (m, e) => (m.division + 3) * m.u * Math.abs(value[e]!) + h.gamma(of.terms(e) + 4, m.u) * of.magnitude[e]! * Math.abs(factor(e)),
+    },
     because: 'a sum next to a tie',
   })
 }
-export const simulateRequantised = (m: h.Machine, sum: number, [sx, sw, sy]: readonly [number, number, number], zero: number, dtype: string): number =>
-  quantise(m.mul(m.fl(sum), quotient(m, m.mul(sx, sw), sy)), zero, dtype)
+export const simulateRequantised = (
+  m: h.Machine,
+  sum: number,
+  [sx, sw, sy]: readonly [number, number, number],
+  zero: number,
+  dtype: string,
+): number => quantise(m.mul(m.fl(sum), quotient(m, m.mul(sx, sw), sy)), zero, dtype)
 const scalesOf = ([, , sx, sw, sy]: Inputs, filter: (e: number) => number) => {
   const of = each([...sw!.data])
   return (e: number) => [sx!.data[0]!, of(filter(e)), sy!.data[0]!] as const
@@ -108,7 +119,7 @@ function onnx(c: h.Case<A>): h.Lowering<h.OnnxForm>[] {
   paths.push(say('defaults-left-out', short), say('opset-10', all, { opset: 10 }))
   if (bias) return paths
   // ORT makes it of these nodes (extended).
-  const axis = many ? { axis: 0 } : {}
+  const axis: h.Attributes = many ? { axis: 0 } : {}
   const nodes = [
     node('DequantizeLinear', ['x0', 'x2', 'xz'], 'xr'),
     node('DequantizeLinear', ['x1', 'x3', 'wz'], 'wr', axis),
@@ -150,10 +161,18 @@ export default h.defineOp<A>({
   fromOnnx(n) {
     const [x, sx, xz, w, sw, , sy, yz, b] = n.inputs
     if (!x || !w || !sx || !sw || !sy || !xz || !yz) return { declined: 'QLinearConv needs its first eight inputs' }
-    if (x.shape.length < 3 || x.shape.length > 5 || yz.dtype !== x.dtype) return { declined: 'QLinearConv over other than one to three axes, or to another type' }
+    if (x.shape.length < 3 || x.shape.length > 5 || yz.dtype !== x.dtype)
+      return { declined: 'QLinearConv over other than one to three axes, or to another type' }
     const rank = x.shape.length - 2
     const all = (count: number, v: number) => new Array<number>(count).fill(v)
-    const plain = { kernel_shape: w.shape.slice(2), strides: all(rank, 1), pads: all(2 * rank, 0), dilations: all(rank, 1), auto_pad: 'NOTSET', group: 1 }
+    const plain = {
+      kernel_shape: w.shape.slice(2),
+      strides: all(rank, 1),
+      pads: all(2 * rank, 0),
+      dilations: all(rank, 1),
+      auto_pad: 'NOTSET',
+      group: 1,
+    }
     const zeros = { x_zero_point: zeroOf(n, 2), w_zero_point: zeroOf(n, 5), y_zero_point: zeroOf(n, 7)[0] ?? 0 }
     return h.drawn<A>({ ...plain, ...n.attributes, x_type: x.dtype, w_type: w.dtype, ...zeros } as A, widened(x), widened(w), sx, sw, sy, b ?? null)
   },

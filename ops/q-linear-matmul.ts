@@ -75,7 +75,7 @@ function onnx(c: h.Case<A>): h.Lowering<h.OnnxForm>[] {
   if (c.valid === false) return paths
   paths.push(say('opset-10', { opset: 10 }), say('opset-21', { opset: 21 }))
   // ORT makes it of these nodes (extended).
-  const axis = sb.shape.length && h.sizeOf(sb.shape) > 1 ? { axis: c.inputs[1]!.shape.length - 1 } : {}
+  const axis: h.Attributes = sb.shape.length && h.sizeOf(sb.shape) > 1 ? { axis: c.inputs[1]!.shape.length - 1 } : {}
   const nodes = [
     node('DequantizeLinear', ['x0', 'x2', 'az'], 'ar'),
     node('DequantizeLinear', ['x1', 'x3', 'bz'], 'br', axis),

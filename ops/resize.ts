@@ -3,7 +3,7 @@
  * with antialias, all pixels under a kernel as wide as an output pixel. Coordinates are exact rationals. (ONNX Resize-19)
  */
 
-import type { Arithmetic, DType, Expected, GivenNode, Lowering, OnnxForm, Real, Shape, Tensor, TensorSpec, TfjsForm } from '../harness/op.ts'
+import type { Arithmetic, DType, Expected, GivenNode, Lowering, Machine, OnnxForm, Real, Shape, Tensor, TensorSpec, TfjsForm } from '../harness/op.ts'
 import * as h from '../harness/op.ts'
 
 /** Exactly one of `sizes` and `scales`; these and `roi` (begins, then ends) have an entry per axis of `axes`, or per axis of x without it. */
@@ -332,6 +332,23 @@ function resample(a: Full, x: Real, all: readonly Axis[]): Expected {
   const at = Uint8Array.from(near, (v, i) => (v && Number.isFinite(value[i]!) && !outside[i] ? 1 : 0))
   const answers = { 'a pixel of weight 0 is not read': value, '0 · NaN and 0 · Inf are NaN': value.map((v, i) => (at[i] ? NaN : v)) }
   return { ...common, rule: 'error', value, allowed, because, open: h.open('a non-finite pixel of weight 0', at, answers) }
+}
+
+/** The same over a simulated machine: one pass along each axis, weights and sums rounded. */
+function simulate(given: A, [x]: readonly (Real | null)[], m: Machine): Real[] {
+  const a = fullOf(given)
+  const all = geometry(a, x!.shape)!
+  const shape = x!.shape.map((n, i) => all.find(g => g.axis === i)?.out ?? n)
+  const list = all.map(g => tapsOf(a, g)).filter(t => !t.identity)
+  const outside = spread(list, shape, (t, o) => t.outside[o] === 1)
+  const weighted: Pass = (t, o, line) => m.dot(t.at[o]!.map(line), t.weight[o]!.map(m.fl))
+  const nearest: Pass = (t, o, line) => line(t.at[o]![0]!)
+  // a copy is read as it is
+  const read = x!.dtype === 'float32' && a.mode !== 'nearest' ? m.read : (v: number) => v
+  const y = passes(x!.data.map(read), x!.shape, list, () => (a.mode === 'nearest' ? nearest : weighted))
+  const range = RANGE[x!.dtype]
+  const stored = (v: number) => (range ? Math.min(range[1], Math.max(range[0], Math.round(v))) : h.roundTo(x!.dtype, v))
+  return [{ dtype: x!.dtype, shape, data: y.map((v, i) => (outside[i] ? h.roundTo(x!.dtype, a.extrapolation_value) : stored(v))) }]
 }
 
 /** Output sizes whose product n·scale lies within its rounding of the integer above or below: both are admissible, the exact floor first. */
@@ -704,6 +721,7 @@ export default h.defineOp<A>({
   valid,
   invalid,
   fromOnnx,
+  simulate,
   expect(given, [x]) {
     const a = fullOf(given)
     const all = geometry(a, x!.shape)

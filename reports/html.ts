@@ -15,8 +15,7 @@ const PAGE = fileURLToPath(new URL('./page/', import.meta.url))
 const PLAIN = 800_000
 
 /** uPlot formats with the browser's language at once, and some browsers have one that Intl refuses (en-US@posix). */
-const LANGUAGE =
-  "try{new Intl.NumberFormat(navigator.language)}catch{Object.defineProperty(navigator,'language',{value:'en',configurable:true})}"
+const LANGUAGE = "try{new Intl.NumberFormat(navigator.language)}catch{Object.defineProperty(navigator,'language',{value:'en',configurable:true})}"
 
 /** Script and style of the page, from the cache where their sources have not changed. */
 async function pageAssets(): Promise<{ script: string; style: string }> {

@@ -46,7 +46,7 @@ export function picture(d: Defect, op: Op | undefined, arithmetic: Arithmetic | 
     if (i < SHOWN) base.bad.push(i)
   })
   const largest = allowed?.reduce((m, a) => (a === a ? Math.max(m, a) : m), 0) ?? 0
-  base.bound = !allowed ? 'any difference' : largest === 0 ? '0 (exact)' : `up to ${largest.toPrecision(2)}`
+  base.bound = !allowed ? 'any difference' : largest === 0 ? '0, exact' : `at most ${largest.toPrecision(2)}`
   return { ...base, histogram }
 }
 

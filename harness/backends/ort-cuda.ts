@@ -12,6 +12,7 @@ import { type Backend, ieee32, type Opened } from '../types.ts'
 
 const ENABLE = 'npm run setup -- ort-cuda'
 const MODES = ['all', 'disabled', 'no-tf32']
+const HINT = 'what the message names (npm run compat -- doctor shows what is here)'
 const CUDA_WORDS = /cannot open shared object file|CUDA failure|CUDA error|driver version is insufficient|no CUDA-capable device|cuDNN/i
 
 export default {
@@ -53,12 +54,18 @@ export default {
     try {
       return await openOrt(ort, options, { identity: { ...identity, ...(device ? { gpu: device.name } : {}) }, keepOpen: true })
     } catch (error) {
-      const message = (error as Error).message
-      throw new NotHere([message, causeOf(pkg)].filter(Boolean).join(': '), 'what the message names (npm run compat -- doctor shows what is here)')
+      throw new NotHere(telling((error as Error).message) ?? telling(causeOf(pkg)) ?? (error as Error).message, HINT)
     }
   },
 } satisfies Backend
 
+/** The part that names the cause: a library that is missing, or what CUDA said; not the machine's name and the runtime's source lines around it. */
+export function telling(message: string): string | null {
+  const found = /[\w.+-]+: cannot open shared object file[^\n]*|CUDA (?:failure|error) \d+: [^;\n]+|cuDNN[^;\n]*(?:failure|error)[^;\n]*/i.exec(
+    message,
+  )
+  return found ? found[0].trim() : null
+}
 /** The exception says only that a library could not be loaded; which one, and what CUDA said, ONNX Runtime prints. */
 function causeOf(pkg: string): string {
   const relu = { opset: 13, nodes: [{ op: 'Relu', in: ['x0'], out: ['y0'], attributes: {} }] }

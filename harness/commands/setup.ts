@@ -1,12 +1,12 @@
 /** `setup`: native runtimes that npm cannot bring, into the cache: what is fetched is pinned, what is made is listed, and nothing is ever half done. */
 import { loadBackends } from '../backends.ts'
 import { nearest, UserError } from '../errors.ts'
+import { childHost } from '../hosts/child.ts'
 import { checkBrowser } from '../setup/browser.ts'
 import { findGpu, inTheWay } from '../setup/gpu.ts'
-import { endPrograms, type Site, thisSite } from '../setup/site.ts'
+import { endPrograms, requireSpace, type Site, thisSite } from '../setup/site.ts'
 import { alone, sweep } from '../setup/staging.ts'
 import { type Choice, costOf, dryRun, isSetUp, setUp, TARGETS, type Target, verifyFiles } from '../setup/targets.ts'
-import { hostOf } from './run.ts'
 
 export interface SetupFlags {
   dryRun?: boolean
@@ -38,7 +38,7 @@ export function targetsOf(words: readonly string[], site: Site): Target[] {
 async function smoke(target: Target, site: Site, strict: boolean): Promise<void> {
   if (target === 'browser') return site.say(`  ✓ ${await checkBrowser(site)}`)
   const backend = (await loadBackends()).find(b => b.name === target)!
-  const host = hostOf(backend)
+  const host = childHost(backend)
   try {
     const start = await host.start()
     if ('identity' in start)
@@ -82,8 +82,7 @@ export async function setupCommand(words: readonly string[], flags: SetupFlags, 
     sweep(site.root)
     for (const target of targets) {
       site.say(isSetUp(target, site) ? target : `${target} into ${site.root}`)
-      const cost = costOf(target, site, choice)
-      if (cost.disk > site.free()) site.say(`  ! little disk: about ${Math.ceil(cost.disk / 1e6)} MB are needed`)
+      requireSpace(site, target, costOf(target, site, choice).peak)
       await setUp(target, site, choice)
       if (target !== 'browser') await smoke(target, site, false)
     }

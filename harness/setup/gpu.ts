@@ -77,6 +77,11 @@ export function wordsOf(script: string, pattern: RegExp, env: Record<string, str
   const lines = `${ran.stderr}\n${ran.stdout}`
     .split('\n')
     .filter(l => pattern.test(l))
-    .map(l => l.replace(/^[\d: .-]+[IWEF] \S+\] |^.*?\[E:onnxruntime[^\]]*\] /, '').trim())
+    .map(l =>
+      l
+        .replace(/^[\d: .-]+[IWEF] \S+\] |^.*?\[E:onnxruntime[^\]]*\] /, '')
+        .replace(/; LD_LIBRARY_PATH:.*$/, '')
+        .trim(),
+    )
   return [...new Set(lines)].slice(0, 3).join('; ').slice(0, 600)
 }

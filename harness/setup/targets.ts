@@ -64,13 +64,16 @@ export function isSetUp(target: Target, site: Site): boolean {
 export interface Cost {
   fetch: number
   disk: number
+  /** Largest disk use on the way. */
+  peak: number
 }
 /** What is still to fetch and to write. */
 export function costOf(target: Target, site: Site, choice: Choice = {}): Cost {
-  if (isSetUp(target, site)) return { fetch: 0, disk: 0 }
-  if (target === 'browser') return { fetch: 0, disk: BROWSER_DISK }
+  if (isSetUp(target, site)) return { fetch: 0, disk: 0, peak: 0 }
+  if (target === 'browser') return { fetch: 0, disk: BROWSER_DISK, peak: BROWSER_DISK }
   const left = partsOf(target, choice).filter(p => !whole(placeOf(site.root, p)))
-  return { fetch: left.reduce((sum, p) => sum + p.fetch, 0), disk: left.reduce((sum, p) => sum + p.disk, 0) }
+  const disk = left.reduce((sum, p) => sum + p.disk, 0)
+  return { fetch: left.reduce((sum, p) => sum + p.fetch, 0), disk, peak: disk + Math.max(0, ...left.map(p => p.working ?? 0)) }
 }
 
 /** Lines of `--dry-run`. */

@@ -180,7 +180,7 @@ function Pictures({ m, d, c }: { m: Model; d: PageDefect; c: CaseData }) {
           t={d.observed}
           bad={bad}
           range={range}
-          note={d.differing ? `${d.differing} of ${total}${total >= 256 ? ' shown' : ''} elements outside the bound ${d.bound}` : d.because}
+          note={d.differing ? `${d.differing} of ${total}${total >= 256 ? ' shown' : ''} elements outside the bound (${d.bound})` : d.because}
         />
       ) : (
         <figure class="heat says">
@@ -208,7 +208,13 @@ function Agreement({ m, d }: { m: Model; d: PageDefect }) {
     row.list.push(b)
   }
   const order = (kind: string) =>
-    ['agree', 'convention', 'trap'].indexOf(kind) + (kind === 'gap' || kind === 'not-run' || kind === 'not-compared' ? 50 : kind === d.kind ? 10 : 5)
+    ['agree', 'convention', 'trap'].includes(kind)
+      ? 0
+      : kind === d.kind
+        ? 10
+        : kind === 'gap' || kind === 'not-run' || kind === 'not-compared'
+          ? 50
+          : 20
   const asked = new Set(d.row.map(r => r[0]))
   const unasked = m.backends.flatMap((b, i) => (asked.has(i) || b.status === 'not-run' ? [] : [i]))
   return (

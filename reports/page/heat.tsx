@@ -13,11 +13,13 @@ export function short(v: Json64 | undefined): string {
   if (v === 0) return '0'
   const a = Math.abs(v)
   const text =
-    Number.isInteger(v) && a < 10000
-      ? String(v)
-      : a >= 1000 || a < 0.01
-        ? v.toExponential(0).replace('e+', 'e')
-        : String(Number(v.toPrecision(a >= 100 ? 4 : 3)))
+    a >= 1000 && a < 100000
+      ? String(Math.round(v))
+      : Number.isInteger(v) && a < 1000
+        ? String(v)
+        : a >= 1000 || a < 0.01
+          ? v.toExponential(1).replace('e+', 'e')
+          : String(Number(v.toPrecision(a >= 100 ? 4 : 3)))
   return text.replace(/^0\./, '.').replace(/^-0\./, '-.').replace('-', '−')
 }
 export function valuesOf(spec: TensorSpec): Json64[] {

@@ -43,6 +43,11 @@ export function CellPanel({ m, op, column, route }: { m: Model; op: number; colu
           </p>
         )
       })}
+      {!found.length && ['wrong', 'crashes', 'refuses', 'imprecise'].includes(look.mark) && (
+        <p class="none">
+          No cause is listed for this backend: its failures look like those of <a href={link('op', [m.ops[op]!.name])}>other backends</a>.
+        </p>
+      )}
       <Cards m={m} list={found} here={backends} />
       {found.length > SHOWN && (
         <p>

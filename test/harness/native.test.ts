@@ -1,12 +1,17 @@
 /** Native backends: the trace that proves the device, what is in the way of a GPU, and hosts whose modes are processes. */
+import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
+import { telling } from '../../harness/backends/ort-cuda.ts'
 import { loadBackends } from '../../harness/backends.ts'
 import { elsewhere, inOneLine, readTrace, shortDevice } from '../../harness/dialects/tfjs-native.ts'
 import { NotHere } from '../../harness/errors.ts'
+import { childHost } from '../../harness/hosts/child.ts'
 import type { Host, Job } from '../../harness/hosts/host.ts'
 import { modesHost } from '../../harness/hosts/modes.ts'
 import { findGpu, type Gpu, inTheWay, tensorflowFor } from '../../harness/setup/gpu.ts'
 import { commitOf } from '../../harness/setup/ort.ts'
+import { nativeRoot } from '../../harness/setup/site.ts'
+import { placedTensorflow } from '../../harness/setup/tensorflow.ts'
 import type { Backend, Outcome } from '../../harness/types.ts'
 
 const backends = await loadBackends()
@@ -59,9 +64,52 @@ describe('what is in the way of a GPU', () => {
     expect(error.message).toMatch(/no NVIDIA driver: .+/)
     expect(error.enable).toMatch(new RegExp(`driver of series \\d+ or later|npm run setup -- ${name}`))
   })
+  it('the cause in a message of ONNX Runtime', () => {
+    const long =
+      'cuda_call.cc:154 [with ERRTYPE = cudaError] CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version ; GPU=-1 ; hostname=x'
+    expect(telling(long)).toBe('CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version')
+    expect(telling('Failed to load library /a/b.so with error: libcublasLt.so.13: cannot open shared object file: No such file or directory')).toBe(
+      'libcublasLt.so.13: cannot open shared object file: No such file or directory',
+    )
+    expect(telling('something else')).toBeNull()
+  })
   it('the commit of a library', () => {
     expect(commitOf(Buffer.from('\0ORT Build Info: git-branch=x, git-commit-id=f2c39fe2f, build type=Release\0'))).toBe('f2c39fe2f')
     expect(commitOf(Buffer.from('nothing'))).toBeNull()
+  })
+})
+
+describe.runIf(placedTensorflow(nativeRoot(), 'tfjs-node'))('tfjs-node, where it is set up', () => {
+  const file = fileURLToPath(new URL('../chaos/child-wants-gpu.ts', import.meta.url))
+  const ops = [fileURLToPath(new URL('../chaos/page-op.ts', import.meta.url))]
+  const inputs = [{ dtype: 'float32', shape: [1, 4], recipe: { kind: 'values', values: [1, 2, 3, 4] } }] as const
+  async function double(host: Host, modes: readonly string[]): Promise<Outcome[]> {
+    const outcomes: Outcome[] = []
+    try {
+      await host.run(
+        modes.map(mode => ({ case: { id: 'c', op: 'double', attributes: {}, inputs }, path: 'add', mode })),
+        20_000,
+        (_, o) => outcomes.push(o),
+      )
+      return outcomes
+    } finally {
+      await host.close()
+    }
+  }
+  it('runs the version that the package names, in both modes, each in a process of its own', async () => {
+    const host = childHost(named('tfjs-node'), { ops })
+    expect(await host.start()).toMatchObject({ identity: { version: '4.22.0', runtime: 'TensorFlow 2.9.1', device: 'CPU:0' } })
+    const outcomes = await double(host, named('tfjs-node').modes)
+    expect(outcomes.map(o => o.status === 'outputs' && [...o.outputs[0]!.data])).toEqual([
+      [2, 4, 6, 8],
+      [2, 4, 6, 8],
+    ])
+    expect(host.stats().starts).toBe(2)
+  })
+  it('an operation that ran on the CPU where a GPU is wanted is a fallback, never a pass', async () => {
+    const { default: wants } = await import('../chaos/child-wants-gpu.ts')
+    const [outcome] = await double(childHost(wants, { file, ops }), wants.modes)
+    expect(outcome).toEqual({ status: 'fell-back', to: expect.stringMatching(/^CPU:0 \(Add\w*\)$/) })
   })
 })
 

@@ -265,6 +265,11 @@ describe('obstacles', () => {
     expect(() => requireSystem(site, 'x', '2.17', 'darwin-arm64')).toThrow(/Linux x64 only; this is darwin-arm64/)
     expect([atLeast('2.9', '2.17'), atLeast('2.36', '2.17'), atLeast('2', '2.0')]).toEqual([false, true, true])
   })
+  it('too little disk for all of it is said before anything is fetched', async () => {
+    site.free = () => 600e6
+    await expect(setupCommand(['tfjs-node'], {}, site)).rejects.toThrow(/tfjs-node needs 7\d\d MB of disk in .*, 600 MB are free/)
+    expect(existsSync(site.root)).toBe(false)
+  })
   it('unknown words', () => {
     expect(() => targetsOf(['tfjs-nodes'], site)).toThrow(/did you mean tfjs-node\?/)
     expect(() => targetsOf([], site)).toThrow(/what shall be set up/)

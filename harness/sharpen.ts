@@ -1,0 +1,121 @@
+/** From a smallest case to its rule: probes around it on the host, counterexamples on both sides of what was learned, fresh cases for the claim. */
+import { createHash } from 'node:crypto'
+import { type Facts, factsOf, resultFacts } from './facts.ts'
+import type { Host } from './hosts/host.ts'
+import type { Entry, Journal } from './journal.ts'
+import { reference } from './judge.ts'
+import { planned, type Raw } from './plan.ts'
+import { Around, FAST, type Limits, needsResult, type Probe, SLOW } from './probes.ts'
+import { learn, type Rule, ruleOf, type Sample } from './rules.ts'
+import type { slots } from './run.ts'
+import { content } from './shrink.ts'
+import { able, alike, listed, tryAll, type Way } from './trials.ts'
+import type { Case, Generator, Op, Tensor, Verdict } from './types.ts'
+
+/** What a rule is learned for: one smallest case by one way. Equal causes have equal keys in every shard. */
+export interface Cause extends Way {
+  op: Op
+  generator: Generator
+  raw: Raw
+  case: Case
+  verdict: Verdict
+  /** Whether the outputs of another case are what this failure would give there; null: nothing to compare with. */
+  explains?: ((c: Case, outputs: readonly (Tensor | null)[]) => boolean) | null
+}
+export const causeKey = (kind: string, c: Case, way: Way): string =>
+  `p-${createHash('sha256').update(JSON.stringify([kind, c.op, content(c), c.valid, way.backend, way.path, way.mode])).digest('hex').slice(0, 12)}`
+
+/** Right more often than this on counterexamples: no further round. */
+const GOOD = 0.02
+const CHUNK = 16
+
+export async function sharpen(
+  cause: Cause,
+  host: Host,
+  journal: Journal,
+  turn: ReturnType<typeof slots>,
+  over: () => boolean,
+  limits: Limits = (host.backend.cost ?? 1) > 5 || cause.verdict.kind === 'crash' ? SLOW : FAST,
+): Promise<Rule | null> {
+  const key = causeKey(cause.verdict.kind, cause.case, cause)
+  const { dialect } = host.backend
+  const around = new Around(cause.op, cause.generator, cause.raw, key, c => able(cause.op, c, dialect, cause.path))
+  const smallest = factsOf(cause.case, resultOf(cause.op, cause.case))
+  const samples: Sample[] = [{ id: cause.case.id, facts: smallest, fails: true }]
+  const run = (probes: readonly Probe[], step: 'learn' | 'check') => runProbes(cause, key, host, probes, step, journal, turn, over)
+  samples.push(...(await run(around.first(limits), 'learn')))
+  if (over()) return null
+  let predicate = learn(smallest, samples)
+  const facts = (c: Case): Facts => (needsResult(predicate) ? factsOf(c, resultOf(cause.op, c)) : factsOf(c))
+  for (let round = 0; round < limits.rounds && !over(); round++) {
+    const fresh = await run(around.sides(predicate, limits.side, facts), 'learn')
+    samples.push(...fresh)
+    const { support } = ruleOf(predicate, fresh, [])
+    predicate = learn(smallest, samples)
+    if (support.inside.passes + support.outside.fails <= GOOD * fresh.length) break
+  }
+  if (over()) return null
+  const check = await run(around.sides(predicate, limits.check, facts), 'check')
+  return ruleOf(predicate, samples, check)
+}
+
+/** The rule again from journal lines: the same function of the same samples. */
+export function ruleFrom(smallest: Entry, lines: readonly Entry[]): Rule | null {
+  if (lines.length < 8) return null
+  const facts = factsOf(smallest.case, smallest.facts)
+  const sample = (e: Entry): Sample => ({ id: e.case.id, facts: factsOf(e.case, e.facts), fails: e.label === 'fails' })
+  const known = lines.filter(e => e.label !== 'other')
+  const samples = [{ id: smallest.case.id, facts, fails: true }, ...known.filter(e => e.step === 'learn').map(sample)]
+  return ruleOf(learn(facts, samples), samples, known.filter(e => e.step === 'check').map(sample))
+}
+
+export const resultOf = (op: Op, c: Case): Record<string, number> => (c.valid === false ? {} : resultFacts(reference(op, c).expected))
+
+async function runProbes(
+  cause: Cause,
+  key: string,
+  host: Host,
+  probes: readonly Probe[],
+  step: 'learn' | 'check',
+  journal: Journal,
+  turn: ReturnType<typeof slots>,
+  over: () => boolean,
+): Promise<Sample[]> {
+  const samples: Sample[] = []
+  for (let at = 0; at < probes.length && !over(); at += CHUNK) {
+    const jobs = probes.slice(at, at + CHUNK).map(x => ({ p: planned(cause.op, x.case, 0), path: cause.path, mode: cause.mode }))
+    await turn(() =>
+      tryAll(host, jobs, (i, { verdict, outcome, reference: ref }) => {
+        const c = jobs[i]!.p.case
+        const label = labelOf(cause, c, verdict, outcome.status === 'outputs' ? outcome.outputs : [])
+        const facts = c.valid === false ? {} : resultFacts(ref.expected)
+        if (label !== 'other') samples.push({ id: c.id, facts: factsOf(c, facts), fails: label === 'fails' })
+        const { evidence: _, ...plain } = verdict
+        journal.write({
+          schema: 1,
+          role: 'probe',
+          case: c,
+          backend: cause.backend,
+          path: cause.path,
+          mode: cause.mode,
+          fingerprint: key,
+          of: cause.case.id,
+          verdict: plain,
+          step,
+          label,
+          facts,
+          ...listed(outcome, true),
+        })
+      }),
+    )
+  }
+  return samples
+}
+
+/** Another failure, a gap or a convention is left out: it is not a pass. */
+function labelOf(cause: Cause, c: Case, verdict: Verdict, outputs: readonly (Tensor | null)[]): 'fails' | 'passes' | 'other' {
+  if (verdict.kind === 'agree') return 'passes'
+  if (!alike(verdict, cause.verdict)) return 'other'
+  if (!cause.explains || !outputs.length) return 'fails'
+  return cause.explains(c, outputs) ? 'fails' : 'other'
+}
