@@ -127,7 +127,7 @@ function same(a: readonly (Real | null)[], b: readonly (Real | null)[]): boolean
   return a.every((x, i) => {
     const y = b[i]
     if (!x || !y) return x === y
-    const [p, q] = [real(tensor(x.dtype, x.shape, x.data)), y]
+    const [p, q] = [real(tensor(x.dtype, x.shape, x.data)), real(tensor(y.dtype, y.shape, y.data))]
     return (
       p.dtype === q.dtype && p.shape.join() === q.shape.join() && p.data.every((v, n) => v === q.data[n] || (v !== v && q.data[n] !== q.data[n]!))
     )

@@ -27,7 +27,10 @@ program
   .option('--seed <n>', 'seed of the plan (default 1)')
   .option('--out <dir>', 'folder of the run (default reports/runs/<date>-<n>)')
   .option('--force', 'replace the run that --out holds')
-  .option('--shard <i/n>', 'only every n-th case, beginning with the i-th')
+  .option(
+    '--shard <i/n>',
+    'only every n-th case, beginning with the i-th; auto reads it from GitHub, GitLab, CircleCI, Buildkite, Kubernetes or Slurm',
+  )
   .option('--from <file>', 'run external cases from a JSON Lines file (may be gzipped) instead of generated ones')
   .option('--shrink', 'with --from: make failing cases smaller, too')
   .option('--config <file>', 'the same options as JSON (default: opcompat.config.json where it exists)')
@@ -55,8 +58,9 @@ program
 program
   .command('report <run>')
   .description('write every report of a run folder again from its journal')
+  .option('--history <dir>', 'copy the summaries of earlier runs below this folder into the run first')
   .option('--json', 'the summary as JSON')
-  .action((dir, flags) => does(async () => (await import('./commands/report.ts')).reportCommand(dir, !!flags.json))())
+  .action((dir, flags) => does(async () => (await import('./commands/report.ts')).reportCommand(dir, flags))())
 
 program
   .command('calibrate')
@@ -88,6 +92,32 @@ program
   .option('--check', 'test what is there: every file, then a first operation')
   .option('--tensorflow <version>', 'for tfjs-node-gpu: 2.9.1 (CUDA 11) or 2.18.1 (CUDA 12); default: what fits the GPU')
   .action((what, flags) => does(async () => (await import('./commands/setup.ts')).setupCommand(what, flags))())
+
+program
+  .command('nightly [step]')
+  .description('the nightly job: plan (seed and shards for a CI), finish (merge, history, diff, issues, publish); --local plays a whole night here')
+  .option('--local', 'shards as processes, one of them killed and started again, then everything that finish does')
+  .option('--shards <n>', 'how many shards (default 8; --local 2)')
+  .option('--from <dir>', 'finish: the folder that holds the folders of the shards')
+  .option('--site <dir>', 'folder of the published site, with the runs before this one')
+  .option('--out <dir>', 'working folder (default reports/runs/nightly)')
+  .option('--name <name>', 'name of the night (default: today)')
+  .option('--seed <n>', 'seed of the plan (default: today as yyyymmdd)')
+  .option('--cases <n>', '--local: cases per operation')
+  .option('--ops <names>', '--local: operations')
+  .option('--backends <names>', '--local: backends')
+  .option('--issues', 'finish: open, update and close issues by GITHUB_TOKEN and GITHUB_REPOSITORY; without it they are written to files only')
+  .option('--json', 'as JSON')
+  .action((step, flags) => does(async () => (await import('./commands/nightly.ts')).nightlyCommand(step, flags))())
+
+program
+  .command('coverage [run]')
+  .description('what the generators draw: cases sayable in each dialect, paths, pairs of attribute values; with a run also what was run and judged')
+  .option('--ops <names>', 'only these operations')
+  .option('--cases <n>', 'cases per operation (default 300)')
+  .option('--seed <n>', 'seed of the cases')
+  .option('--json', 'as JSON')
+  .action((run, flags) => does(async () => (await import('./commands/coverage.ts')).coverageCommand(run, flags))())
 
 try {
   await program.parseAsync(process.argv)

@@ -10,6 +10,11 @@ export interface Values {
   shape: Shape
   data: ArrayLike<number>
 }
+/** In a defect: which changed definition its output equals. */
+export interface Instead {
+  name: string
+  sentence: string
+}
 export interface Alternative {
   /** The same on every case of the op: by it the alternative is evaluated on another case. */
   name: string

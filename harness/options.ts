@@ -51,12 +51,46 @@ export function duration(text: string): number {
   if (!m || Number(m[1]) <= 0) throw new UserError(`--budget ${text}: give a time such as 90s, 10m or 2h`)
   return Number(m[1]) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[(m[2] ?? 's') as 's']
 }
-export function shardOf(text: string | undefined): { i: number; n: number } | null {
+/** Where a job among several learns its place: `index` counts from `first`. The first whose variables are set wins. */
+const ENGINES: readonly { name: string; index: readonly string[]; total: readonly string[]; first: number | string }[] = [
+  { name: 'opcompat', index: ['OPCOMPAT_SHARD_INDEX'], total: ['OPCOMPAT_SHARD_TOTAL'], first: 1 },
+  // GitHub hands a matrix to its jobs only through the workflow: env: { MATRIX_INDEX: ${{ strategy.job-index }}, MATRIX_TOTAL: ${{ strategy.job-total }} }
+  { name: 'GitHub Actions', index: ['MATRIX_INDEX', 'STRATEGY_JOB_INDEX'], total: ['MATRIX_TOTAL', 'STRATEGY_JOB_TOTAL'], first: 0 },
+  { name: 'GitLab CI', index: ['CI_NODE_INDEX'], total: ['CI_NODE_TOTAL'], first: 1 },
+  { name: 'CircleCI', index: ['CIRCLE_NODE_INDEX'], total: ['CIRCLE_NODE_TOTAL'], first: 0 },
+  { name: 'Buildkite', index: ['BUILDKITE_PARALLEL_JOB'], total: ['BUILDKITE_PARALLEL_JOB_COUNT'], first: 0 },
+  // an Indexed Job tells its pods their index only: its total comes from the manifest (env JOB_COMPLETIONS)
+  { name: 'Kubernetes', index: ['JOB_COMPLETION_INDEX'], total: ['JOB_COMPLETIONS', 'JOB_COMPLETION_TOTAL'], first: 0 },
+  { name: 'Slurm', index: ['SLURM_ARRAY_TASK_ID'], total: ['SLURM_ARRAY_TASK_COUNT'], first: 'SLURM_ARRAY_TASK_MIN' },
+]
+function autoShard(env: NodeJS.ProcessEnv): { i: number; n: number } {
+  const value = (names: readonly string[]) => names.map(n => env[n]).find(v => v !== undefined && v !== '')
+  for (const engine of ENGINES) {
+    const index = value(engine.index)
+    if (index === undefined) continue
+    const total = value([...engine.total, 'OPCOMPAT_SHARD_TOTAL', 'SHARD_TOTAL'])
+    const where = `--shard auto: ${engine.name} says ${engine.index[0]}=${index}`
+    if (total === undefined) {
+      if (engine.name === 'GitLab CI') return { i: 1, n: 1 } // a job without `parallel`
+      throw new UserError(`${where} but not of how many; set ${engine.total[0]}, or OPCOMPAT_SHARD_TOTAL and OPCOMPAT_SHARD_INDEX`)
+    }
+    const first = typeof engine.first === 'number' ? engine.first : Number(env[engine.first] ?? 0)
+    const step = engine.name === 'Slurm' ? Number(env['SLURM_ARRAY_TASK_STEP'] ?? 1) : 1
+    const i = (Number(index) - first) / step + 1
+    const n = Number(total)
+    if (!Number.isInteger(i) || !Number.isInteger(n) || i < 1 || i > n)
+      throw new UserError(`${where} and ${engine.total[0]}=${total}: that is no place among ${total}`)
+    return { i, n }
+  }
+  throw new UserError(`--shard auto: none of ${ENGINES.map(e => `${e.index[0]} (${e.name})`).join(', ')} is set; give --shard i/n`)
+}
+export function shardOf(text: string | undefined, env: NodeJS.ProcessEnv = process.env): { i: number; n: number } | null {
   if (text === undefined) return null
+  if (text === 'auto') return autoShard(env)
   const m = /^(\d+)\/(\d+)$/.exec(text)
   const i = Number(m?.[1])
   const n = Number(m?.[2])
-  if (!m || i < 1 || n < 1 || i > n) throw new UserError(`--shard ${text}: give i/n with 1 ≤ i ≤ n, e.g. 1/4`)
+  if (!m || i < 1 || n < 1 || i > n) throw new UserError(`--shard ${text}: give i/n with 1 ≤ i ≤ n, e.g. 1/4, or auto`)
   return { i, n }
 }
 export const words = (text: string | undefined): string[] =>

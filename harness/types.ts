@@ -265,13 +265,15 @@ export interface Op<A extends Attributes = any> {
 }
 
 export type Dialect = 'onnx' | 'tfjs'
+/** What the session or the tensors of a trial served for before it, or beside it; absent: nothing (reuse.ts). */
+export type Reuse = 'again' | 'other' | 'beside'
 export interface Opened {
   /** package, version, runtime, adapter, driver: what the report names. */
   identity: Readonly<Record<string, string>>
   /** Work of ours before the runtime is called (encoding a model): not counted as the runtime's time. */
   prepare?: (form: any, inputs: readonly (Tensor | null)[]) => unknown
   /** Throws what the runtime throws. Output j is `yj`. */
-  run: (form: any, inputs: readonly (Tensor | null)[], prepared?: any) => Promise<readonly (Tensor | null)[]>
+  run: (form: any, inputs: readonly (Tensor | null)[], prepared?: any, reuse?: Reuse) => Promise<readonly (Tensor | null)[]>
   close: () => Promise<void>
   /** Bytes or counts that the runtime itself reports, for leak checks. */
   memory?: () => Readonly<Record<string, number>>

@@ -48,7 +48,7 @@ export function worker(
     opened.set(mode, fresh)
     return fresh
   }
-  async function run({ case: c, path, mode }: Job): Promise<Outcome> {
+  async function run({ case: c, path, mode, reuse }: Job): Promise<Outcome> {
     const op = ops.get(c.op)
     if (!op) return { status: 'not-run', reason: `no operation ${c.op}` }
     const runtime = await open(mode)
@@ -67,7 +67,7 @@ export function worker(
       return ms
     }
     try {
-      const raw = await runtime.run(form, inputs, prepared)
+      const raw = await runtime.run(form, inputs, prepared, reuse)
       const ms = spent()
       return { status: 'outputs', outputs: finish(form.finish, raw), checksum: sum, ms }
     } catch (error) {

@@ -143,8 +143,8 @@ export function asFloats(
   const [x, w] = c.inputs as [h.TensorSpec, h.TensorSpec]
   const floats = [x, w].map((s): h.TensorSpec => ({ ...s, dtype: 'float32' }))
   const inner = conv.tfjs({ ...c, attributes: convAttributes(a), inputs: [...floats, null] })
-  // what conv finds in a layout or a form of argument is conv's
-  const kept = inner.filter(l => !('naive' in l) && !('path' in l && /nchw|grouped/.test(l.path)))
+  // pads written out: what the other forms of arguments and layouts do is conv's to find
+  const kept = inner.filter(l => !('naive' in l) && !('path' in l && /nchw|grouped|number|same|layers|fused/.test(l.path)))
   return kept.map(l => {
     if (!('path' in l)) return l
     let given: readonly (h.Tensor | null)[] = []

@@ -18,6 +18,8 @@ export interface PastRun {
 }
 export interface History {
   schema: 1
+  /** Entries of the catalogue that the run compares with (harness/catalogue.ts). */
+  known?: unknown[]
   /** Oldest first. */
   runs: PastRun[]
 }
@@ -66,7 +68,7 @@ export function gatherHistory(dir: string, run: RunFile, folder: string): void {
   const earlier = runsIn(folder)
     .filter(r => resolve(r.dir) !== resolve(dir) && r.run.started < run.started)
     .slice(-KEEP)
-  writeJson(join(dir, 'history.json'), { schema: 1, runs: earlier.map(r => pastRun(r.run, r.summary)) } satisfies History)
+  writeJson(join(dir, 'history.json'), { ...readHistory(dir), runs: earlier.map(r => pastRun(r.run, r.summary)) } satisfies History)
   run.compares = { ...run.compares, history: earlier.map(r => r.run.name) }
   writeJson(join(dir, 'run.json'), run)
 }

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadBackends } from '../harness/backends.ts'
+import { contextOf, knownOf } from '../harness/context.ts'
 import { fileError, UserError } from '../harness/errors.ts'
 import { readJournal } from '../harness/journal.ts'
 import { loadOps } from '../harness/ops.ts'
@@ -36,7 +37,8 @@ export async function writeReports(dir: string, historyFolder?: string): Promise
   const run = readRun(dir)
   if (historyFolder) gatherHistory(dir, run, historyFolder)
   const { entries, corrupt } = readJournal(join(dir, 'journal.jsonl'))
-  const defects = findDefects(entries, (c, way) => `npm run compat -- replay ${replayToken(c, way)}`)
+  const ops = await loadOps()
+  const defects = findDefects(entries, (c, way) => `npm run compat -- replay ${replayToken(c, way)}`, contextOf(ops, knownOf(dir)))
   const summary = summarise(run, entries, defects, corrupt)
   const write = (name: string, text: string) => {
     try {
@@ -52,7 +54,7 @@ export async function writeReports(dir: string, historyFolder?: string): Promise
   write('junit.xml', junit(reported))
   write('badge.json', `${JSON.stringify(badge(reported))}\n`)
   write('badge.svg', badgeSvg(badge(reported)))
-  const known = { ops: await loadOps(), arithmetic: new Map((await loadBackends()).map(b => [b.name, b.arithmetic])) }
+  const known = { ops, arithmetic: new Map((await loadBackends()).map(b => [b.name, b.arithmetic])) }
   write('report.html', await html(pageData(run, summary, defects, entries, readHistory(dir), readBench(dir), known)))
   return reported
 }

@@ -6,6 +6,7 @@ import { createLogUpdate } from 'log-update'
 import { writeReports } from '../../reports/write.ts'
 import { loadBackends, selectBackends } from '../backends.ts'
 import { rememberRun } from '../cache.ts'
+import { catalogueHash, matcher, readKnown } from '../catalogue.ts'
 import { UserError } from '../errors.ts'
 import { type External, readExternal } from '../external.ts'
 import { makeFolder, writeJson } from '../files.ts'
@@ -86,6 +87,7 @@ export async function runCommand(given: RunFlags): Promise<number> {
   if (published && !external) throw new UserError('--backends expected judges published outputs: give the file with --from')
   const { dir, name } = openFolder(flags)
 
+  const known = readKnown().filter(d => external || chosen.some(o => o.name === d.op))
   const interrupt = interruptible()
   const started = Date.now()
   const run: RunFile = {
@@ -101,7 +103,7 @@ export async function runCommand(given: RunFlags): Promise<number> {
           .digest('hex')
           .slice(0, 16)
       : planHash(seed, chosen, VERSION),
-    catalogue: '',
+    catalogue: catalogueHash(known),
     options: { ...flags },
     shard,
     started: new Date(started).toISOString(),
@@ -109,9 +111,10 @@ export async function runCommand(given: RunFlags): Promise<number> {
     platform: `${process.platform}-${process.arch}`,
     ended: null,
     backends: [],
-    compares: { known: [], history: [] },
+    compares: { known: known.map(d => d.id), history: [] },
   }
   writeJson(join(dir, 'run.json'), run)
+  writeJson(join(dir, 'history.json'), { schema: 1, runs: [], known })
   rememberRun(dir)
   const journal = openJournal(join(dir, 'journal.jsonl'))
   const entries: Entry[] = []
@@ -149,8 +152,11 @@ export async function runCommand(given: RunFlags): Promise<number> {
     )
     if (!external) {
       const live = hosts.filter(h => run.backends.some(b => b.name === h.backend.name && b.status !== 'not-run'))
+      const belongs = matcher(known, ops)
       await follow({
         seed,
+        known,
+        matched: e => !!belongs(e),
         ops,
         entries: [...entries],
         hosts: live,
@@ -282,7 +288,7 @@ function progressView(c: ReturnType<typeof ink>, quiet: boolean, title: string) 
       render()
     },
     following(done: number, of: number, what: string) {
-      following = `  making failures small: ${done} of ${of} (${what})`
+      following = `  following failures: ${done} of ${of} (${what})`
       render()
     },
     done() {

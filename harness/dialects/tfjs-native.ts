@@ -88,9 +88,9 @@ export async function openNative({ tf, trace }: Loaded, device: 'CPU' | 'GPU', i
   })
   return {
     ...opened,
-    async run(form, inputs) {
+    async run(form, inputs, prepared, reuse) {
       trace.clear()
-      const outputs = await opened.run(form, inputs).catch(error => {
+      const outputs = await opened.run(form, inputs, prepared, reuse).catch(error => {
         throw inOneLine(error)
       })
       const other = elsewhere(trace.take(), device)

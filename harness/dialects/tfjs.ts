@@ -1,4 +1,5 @@
 /** TensorFlow.js (any package and backend) as an opened backend: tensors in, the form's call, tensors out, nothing left behind. */
+import { attempt, others } from '../reuse.ts'
 import type { DType, Opened, Tensor, TfjsForm } from '../types.ts'
 
 /** float32, int32 and bool are all that TF.js has; int64 (indices, axes) travels as int32. */
@@ -18,7 +19,7 @@ async function fromTfjs(t: any): Promise<Tensor> {
 export async function openTfjs(tf: any, identity: Readonly<Record<string, string>>, setMode?: () => void): Promise<Opened> {
   return {
     identity,
-    async run(form: TfjsForm, inputs) {
+    async run(form: TfjsForm, inputs, _prepared, reuse) {
       setMode?.()
       const engine = tf.engine()
       const depth = engine.state.scopeStack.length
@@ -26,10 +27,18 @@ export async function openTfjs(tf: any, identity: Readonly<Record<string, string
       engine.startScope('case')
       const made = engine.state.activeScope.track as any[]
       try {
-        const outputs = await form.call(
-          tf,
-          inputs.map(t => (t ? toTfjs(tf, t) : null)),
-        )
+        const tensors = (list: typeof inputs) => list.map(t => (t ? toTfjs(tf, t) : null))
+        let given = tensors(reuse === 'other' ? others(inputs) : inputs)
+        if (reuse === 'again' || reuse === 'other') {
+          const before = (await attempt(() => form.call(tf, given))) ?? []
+          for (const y of before) if (y && !given.includes(y)) y.dispose()
+          if (reuse === 'other') {
+            for (const t of given) if (t && !t.isDisposed) t.dispose()
+            given = tensors(inputs)
+          }
+        }
+        const outputs = await form.call(tf, given)
+        if (reuse === 'beside') await attempt(() => form.call(tf, tensors(others(inputs))))
         const read: (Tensor | null)[] = []
         for (const y of outputs) read.push(y ? await fromTfjs(y) : null)
         return read

@@ -1,10 +1,11 @@
 /** What a host promises: jobs in, one outcome each, whatever the runtime does. Backends live in a Node child (child.ts) or in a browser page (page.ts). */
-import type { Backend, Case, Outcome } from '../types.ts'
+import type { Backend, Case, Outcome, Reuse } from '../types.ts'
 
 export interface Job {
   case: Case
   path: string
   mode: string
+  reuse?: Reuse
 }
 export type Start = { identity: Readonly<Record<string, string>> } | { notRun: string; enable?: string }
 export interface Host {

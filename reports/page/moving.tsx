@@ -2,7 +2,7 @@
 import type { PageDefect } from '../page-data.ts'
 import { kindMark, labelOf } from '../vocabulary.ts'
 import { type Model, plural } from './model.ts'
-import { DefectItem, Mark } from './parts.tsx'
+import { DefectItem, Mark, Scroll } from './parts.tsx'
 import { change, link, type Route } from './route.ts'
 
 interface Difference {
@@ -185,6 +185,7 @@ function Quiet({ m, all, from, to }: { m: Model; all: readonly Difference[]; fro
       {conventions.length > 0 && (
         <section>
           <h2>Where the specification is silent, and the two differ</h2>
+<Scroll label="Conventions">
           <table class="data">
             <thead>
               <tr>
@@ -208,7 +209,7 @@ function Quiet({ m, all, from, to }: { m: Model; all: readonly Difference[]; fro
                 )),
               )}
             </tbody>
-          </table>
+          </table></Scroll>
         </section>
       )}
       {traps.length > 0 && (

@@ -106,6 +106,7 @@ export function Operation({ m, name }: { m: Model; name: string }) {
         <section>
           <h2>Conventions</h2>
           <p class="small">What the specification leaves open: never called wrong, but not the same everywhere.</p>
+<Scroll label="Conventions">
           <table class="data">
             <tbody>
               {o.conventions.map(c =>
@@ -124,13 +125,14 @@ export function Operation({ m, name }: { m: Model; name: string }) {
                 )),
               )}
             </tbody>
-          </table>
+          </table></Scroll>
         </section>
       )}
       {o.traps.length > 0 && (
         <section>
           <h2>Traps</h2>
           <p class="small">What people write first is not the same operation.</p>
+<Scroll label="Traps">
           <table class="data">
             <tbody>
               {o.traps.map(t => (
@@ -145,7 +147,7 @@ export function Operation({ m, name }: { m: Model; name: string }) {
                 </tr>
               ))}
             </tbody>
-          </table>
+          </table></Scroll>
         </section>
       )}
       <Support m={m} op={op} tables={o.support} />

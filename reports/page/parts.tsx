@@ -190,7 +190,10 @@ export function Crumbs({ children }: { children: ComponentChildren }) {
   )
 }
 /** Seen in which runs: one square a run. */
-export function Strip({ track, runs }: { track: string; runs: readonly { name: string }[] }) {
+const NIGHTS = 21
+export function Strip({ track: whole, runs: all }: { track: string; runs: readonly { name: string }[] }) {
+  const track = whole.slice(-NIGHTS)
+  const runs = all.slice(-NIGHTS)
   const seen = [...track].filter(c => c === '1').length
   return (
     <span class="strip" role="img" aria-label={`seen in ${seen} of the last ${track.length} runs`}>

@@ -53,7 +53,7 @@ export function BenchTable({ cells }: { cells: readonly BenchCell[] }) {
                       {ms(c.floorMs)}
                     </td>
                     <td class="bar">
-                      <i class={c.class} style={{ width: `${width(c.floorMs)}%` }} />{' '}
+                      <i class={c.class} style={{ width: `calc((100% - 150px) * ${width(c.floorMs).toFixed(1)} / 100)` }} />{' '}
                       <span class="small">
                         {best && c.rank !== null ? (c === best ? 'fastest that is right' : `${(c.floorMs / best.floorMs).toPrecision(2)} ×`) : ''}
                       </span>

@@ -1,0 +1,117 @@
+/**
+ * One entry per cause, at report time, over the union of all shards. Two smallest cases are one cause only if each rule covers at least half of the other's trials and
+ * each failure is what the other's would be (TRIAGE step 8): coverage one way swallows rare causes, and only suggests a relation.
+ */
+import { atomsOf, satisfies } from './atoms.ts'
+import { type Facts, factsOf } from './facts.ts'
+import { gives, insteadOf, type Values } from './instead.ts'
+import type { Entry } from './journal.ts'
+import { canonical } from './lower.ts'
+import { compareEntries } from './order.ts'
+
+import { resultOf } from './sharpen.ts'
+import { type Candidate, family, normalised, speaks } from './triage.ts'
+import { fromJson64 } from './tensor.ts'
+import type { Op } from './types.ts'
+
+export interface Cluster {
+  main: Candidate
+  members: Candidate[]
+  related: Candidate[]
+}
+/** Trials of a candidate that are looked at; the first ones in the plan's order. */
+const SEEN = 60
+
+export function merged(all: readonly Candidate[], ops: ReadonlyMap<string, Op> | undefined): Cluster[] {
+  const parent = new Map<Candidate, Candidate>(all.map(c => [c, c]))
+  const root = (c: Candidate): Candidate => (parent.get(c) === c ? c : root(parent.get(c)!))
+  const related: [Candidate, Candidate][] = []
+  const known = all.map(c => describeCandidate(c, ops))
+  const names = new Map<Candidate, string | null>()
+  for (let i = 0; i < all.length; i++)
+    for (let j = i + 1; j < all.length; j++) {
+      const [a, b] = [all[i]!, all[j]!]
+      if (a.show.case.op !== b.show.case.op || family(a.show.backend) !== family(b.show.backend) || a.show.verdict.kind !== b.show.verdict.kind) continue
+      const how = relation(a, b, known[i]!, known[j]!, ops, names)
+      if (how === 'one') parent.set(root(b), root(a))
+      else if (how === 'related') related.push([a, b])
+    }
+  const clusters = new Map<Candidate, Candidate[]>()
+  for (const c of all) (clusters.get(root(c)) ?? clusters.set(root(c), []).get(root(c))!).push(c)
+  return [...clusters.values()]
+    .map(members => {
+      const main = [...members].sort(plainer)[0]!
+      return { main, members, related: related.flatMap(([a, b]) => (members.includes(a) !== members.includes(b) ? [root(members.includes(a) ? b : a)] : [])) }
+    })
+    .map((c, _, list) => ({ ...c, related: [...new Set(c.related.map(r => list.find(l => l.members.includes(r))!.main))] }))
+    .sort((a, b) => compareEntries(lowest(a.members), lowest(b.members)))
+}
+const lowest = (members: readonly Candidate[]): Entry => members.map(m => m.groups[0]!.representative).sort(compareEntries)[0]!
+/** The member that speaks for its cluster: made small, with a rule that holds, then the simplest. */
+function plainer(a: Candidate, b: Candidate): number {
+  const grade = (c: Candidate) => (c.shrunk ? 0 : 4) + (c.rule?.exact ? 0 : c.rule ? 1 : 2)
+  const size = (c: Candidate) => JSON.stringify([c.show.case.attributes, c.show.case.inputs]).length
+  return grade(a) - grade(b) || size(a) - size(b) || compareEntries(a.groups[0]!.representative, b.groups[0]!.representative)
+}
+
+interface Known1 {
+  facts: Facts[]
+  own: Facts
+}
+function describeCandidate(c: Candidate, ops: ReadonlyMap<string, Op> | undefined): Known1 {
+  const op = ops?.get(c.show.case.op)
+  const full = (e: Entry): Facts => {
+    const own = op ? canonical(op, e.case) : e.case
+    if ('declined' in own) return new Map()
+    return factsOf(own, op && c.shrunk ? resultOf(op, own) : undefined)
+  }
+  const trials = [...c.trials].sort(compareEntries).slice(0, SEEN)
+  return { facts: trials.map(full), own: full(c.show) }
+}
+const covers = (c: Candidate, facts: readonly Facts[]): number => (facts.length ? facts.filter(f => satisfies(c.rule!.predicate, f)).length / facts.length : 0)
+
+function relation(
+  a: Candidate,
+  b: Candidate,
+  ka: Known1,
+  kb: Known1,
+  ops: ReadonlyMap<string, Op> | undefined,
+  names: Map<Candidate, string | null>,
+): 'one' | 'related' | 'none' {
+  const says = speaks(a.show.verdict.kind) || a.show.verdict.kind === 'accepts-invalid' || a.show.verdict.kind === 'shape' || a.show.verdict.kind === 'dtype'
+  const message = (c: Candidate) => normalised(c.show.verdict.because ?? '')
+  if (speaks(a.show.verdict.kind) && message(a) !== message(b)) return 'none'
+  if (!a.rule || !b.rule) {
+    // nothing is known of their rules: the same message of the same backends is one cause, anything else stands alone
+    return speaks(a.show.verdict.kind) && message(a).length > 12 ? 'one' : 'none'
+  }
+  const [ab, ba] = [covers(a, [...kb.facts, kb.own]), covers(b, [...ka.facts, ka.own])]
+  if (ab < 0.5 && ba < 0.5) return 'none'
+  if (ab < 0.5 || ba < 0.5) return 'related'
+  const narrow = atomsOf(a.rule.predicate).length > 0 && atomsOf(b.rule.predicate).length > 0
+  if (says) return ab >= 0.5 && ba >= 0.5 && (narrow || message(a) === message(b)) ? 'one' : 'related'
+  const replay = ops ? sameOutput(a, b, ops, names) : null
+  if (replay !== null) return replay ? 'one' : 'related'
+  // outputs that equal nothing named: only rules that cover each other's trials nearly completely, the same way around
+  const [x, y] = [a.show.verdict.evidence?.value, b.show.verdict.evidence?.value]
+  return narrow && ab >= 0.9 && ba >= 0.9 && (x === y || x === 'few' || y === 'few') ? 'one' : 'related'
+}
+
+/** Each smallest case's output as recorded is what the other's alternative gives for it. Null: neither has an alternative. */
+function sameOutput(a: Candidate, b: Candidate, ops: ReadonlyMap<string, Op>, names: Map<Candidate, string | null>): boolean | null {
+  const op = ops.get(a.show.case.op)
+  if (!op) return null
+  const name = (c: Candidate) => {
+    if (!names.has(c)) names.set(c, insteadOf(op, c.show.case, observedOf(c.show))?.name ?? null)
+    return names.get(c)!
+  }
+  const [na, nb] = [name(a), name(b)]
+  if (na === null && nb === null) return null
+  if (na === nb) return true
+  const fits = (n: string | null, c: Candidate) => n === null || needsNothing(gives(op, n, c.show.case, observedOf(c.show)))
+  return fits(na, b) && fits(nb, a) && na !== null && nb !== null
+}
+const needsNothing = (v: boolean | null) => v === true
+
+/** Outputs of a line, where they were written out. */
+export const observedOf = (e: Entry): (Values | null)[] => (e.output ?? []).map(t => (t.values ? { shape: t.shape, data: t.values.map(fromJson64) } : null))

@@ -1,0 +1,37 @@
+/** Another way to say a failing case that gives the right answer on the same backend, verified when the smallest case was run there by every path; and what it costs. */
+import type { Entry } from './journal.ts'
+import type { Candidate } from './triage.ts'
+
+export interface Recipe {
+  path: string
+  mode: string
+  text: string
+  /** Smallest cases on which it was run and was right. */
+  verified: number
+  /** Median time of this path / of the failing one, over the trials of the run on this backend; null: one of them did not run. */
+  cost: number | null
+}
+const median = (v: number[]): number | null => (v.length ? [...v].sort((a, b) => a - b)[v.length >> 1]! : null)
+
+export function recipeOf(c: Candidate, entries: readonly Entry[]): Recipe | null {
+  const { show } = c
+  const own = c.row.filter(e => e.backend === show.backend && !e.naive)
+  const failing = new Set(own.filter(e => e.verdict.kind !== 'agree').map(e => e.path))
+  const right = own.filter(e => e.verdict.kind === 'agree' && !failing.has(e.path) && e.path !== show.path)
+  if (!right.length) return null
+  const times = (path: string) =>
+    median(entries.flatMap(e => (e.role === 'plan' && e.backend === show.backend && e.case.op === show.case.op && e.path === path && e.runMs !== undefined ? [e.runMs] : [])))
+  const base = times(show.path)
+  const priced = [...new Set(right.map(e => e.path))].sort().map(path => ({ path, ms: times(path) }))
+  priced.sort((a, b) => (a.ms ?? Infinity) - (b.ms ?? Infinity) || (a.path < b.path ? -1 : 1))
+  const best = priced[0]!
+  const cost = best.ms !== null && base !== null && base > 0 ? Math.round((best.ms / base) * 100) / 100 : null
+  const ratio = cost === null ? 'its cost was not measured' : `takes ${cost} × the time`
+  return {
+    path: best.path,
+    mode: right.find(e => e.path === best.path)!.mode,
+    text: `say it by path ${best.path} instead of ${show.path} (right on the smallest case; ${ratio})`,
+    verified: 1,
+    cost,
+  }
+}
