@@ -144,7 +144,7 @@ export function asFloats(
   const floats = [x, w].map((s): h.TensorSpec => ({ ...s, dtype: 'float32' }))
   const inner = conv.tfjs({ ...c, attributes: convAttributes(a), inputs: [...floats, null] })
   // pads written out: what the other forms of arguments and layouts do is conv's to find
-  const kept = inner.filter(l => !('naive' in l) && !('path' in l && /nchw|grouped|number|same|layers|fused/.test(l.path)))
+  const kept = inner.filter(l => !('naive' in l) && !('path' in l && /nchw|grouped|number|same|layers|fused|separable/.test(l.path)))
   return kept.map(l => {
     if (!('path' in l)) return l
     let given: readonly (h.Tensor | null)[] = []

@@ -21,7 +21,7 @@ const fields = {
   amounts: h.ints(12, 0, 7), // 0, 1, 2, 3, n − 1, n; then negative
   signs: h.int(0, 3), // 0, 1: no negative amount; 2: some; 3: all
   image: h.int(0, 1), // batch and channels stay as they are
-  far: h.int(0, 15), // 15: an amount beyond the axis
+  far: h.int(0, 15), // 14, 15: an amount beyond the axis
   axes: h.int(0, 2), // 0: none; 1: all, 2: some are listed
   order: h.int(0, 63),
   back: h.int(0, 1),
@@ -50,10 +50,9 @@ const valid = h.generator(fields, raw => {
     room /= (n + Math.max(0, b) + Math.max(0, e)) / Math.max(1, n)
     return [e < 0 ? Math.min(b, Math.max(0, n + e - 1)) : b, e] as [number, number]
   })
-  if (raw.far === 15 && (mode === 'reflect' || mode === 'wrap')) {
-    const i = raw.order % ends.length
-    const n = shape[listed[i]!]!
-    if (n > 1 && n < 20 && ends[i]!.every(p => p >= 0)) ends[i]![raw.back as 0 | 1] = n + 1 + (raw.order & 3)
+  if ((mode === 'wrap' && raw.far > 13) || (mode === 'reflect' && raw.far === 15)) {
+    const i = listed.findIndex((axis, j) => shape[axis]! > 1 && shape[axis]! < 20 && ends[j]!.every(p => p >= 0))
+    if (i >= 0) ends[i]![raw.back as 0 | 1] = shape[listed[i]!]! + 1 + (raw.order & 7)
   }
   const value = VALUES[raw.value]!
   return h.drawn<A>(

@@ -20,6 +20,8 @@ export function markdown({ run, summary, defects }: Reported): string {
     `Seed ${run.seed}, ${run.ops.length || 'external'} operations, ${ran.length} of ${summary.backends.length} backends, ${trials.toLocaleString('en')} trials; ${summary.ended === 'clean' ? 'ended as planned' : summary.ended === 'interrupted' ? '**interrupted**' : '**killed: rebuilt from the journal**'}.`,
     '',
   )
+  if (run.shards?.missing.length) out.push(`**Missing: shard ${run.shards.missing.join(', ')} of ${run.shards.of}**; its cases were not run.`, '')
+  if (run.shards?.cut.length) out.push(`**Ended early: shard ${run.shards.cut.join(', ')} of ${run.shards.of}**; what it had written is in.`, '')
   if (summary.corruptLines.length) out.push(`Journal lines that could not be read: ${summary.corruptLines.join(', ')}.`, '')
   out.push('✓ right · ◐ less precise · ● wrong · ✱ crashes · △ refuses · – cannot be said · · not run. Numbers: causes.', '')
   out.push(`| operation | ${names.join(' | ')} |`, `|---|${names.map(() => '---').join('|')}|`)

@@ -22,21 +22,29 @@ export async function mergeCommand(given: readonly string[], flags: { out?: stri
   const out = resolve(flags.out)
   if (existsSync(join(out, 'run.json')) && !flags.force)
     throw new UserError(`--out ${flags.out} holds a run already; choose another folder, or --force to replace it`)
-  const runs = dirs.map(readRun)
-  const first = runs[0]!
-  runs.forEach((r, i) => {
+  const all = dirs.map((dir, i) => ({ dir, name: given[i]!, run: readRun(dir) }))
+  const first = all[0]!.run
+  all.forEach(({ run: r }, i) => {
+    if ((r.shard?.n ?? 1) !== (first.shard?.n ?? 1))
+      throw new UserError(
+        `merge: ${given[i]} is one of ${r.shard?.n ?? 1} shards, ${given[0]} one of ${first.shard?.n ?? 1}; a plan is cut in one way only`,
+      )
     if (r.plan !== first.plan || r.cases !== first.cases || r.catalogue !== first.catalogue)
       throw new UserError(
         `merge: ${given[i]} was made from another plan than ${given[0]} (plan ${r.plan}, ${r.cases} cases, seed ${r.seed}; there ${first.plan}, ${first.cases}, ${first.seed}); only shards of one plan are merged`,
       )
   })
+  // a shard that was killed and started again elsewhere counts once: what ended cleanly is the whole of it
+  const whole = new Set(all.filter(a => a.run.ended === 'clean').map(a => a.run.shard?.i ?? 1))
+  const taken = all.filter(a => a.run.ended === 'clean' || !whole.has(a.run.shard?.i ?? 1))
+  const runs = taken.map(a => a.run)
   const entries = new Map<string, Entry>()
   const corrupt: string[] = []
-  dirs.forEach((d, i) => {
-    const j = readJournal(join(d, 'journal.jsonl'))
+  for (const { dir, name } of taken) {
+    const j = readJournal(join(dir, 'journal.jsonl'))
     for (const e of j.entries) entries.set(key(e), e)
-    if (j.corrupt.length) corrupt.push(`${given[i]}: lines ${j.corrupt.join(', ')}`)
-  })
+    if (j.corrupt.length) corrupt.push(`${name}: lines ${j.corrupt.join(', ')}`)
+  }
   const n = first.shard?.n ?? 1
   const here = new Set(runs.map(r => r.shard?.i ?? 1))
   const missing = Array.from({ length: n }, (_, i) => i + 1).filter(i => !here.has(i))

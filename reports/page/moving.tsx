@@ -185,31 +185,32 @@ function Quiet({ m, all, from, to }: { m: Model; all: readonly Difference[]; fro
       {conventions.length > 0 && (
         <section>
           <h2>Where the specification is silent, and the two differ</h2>
-<Scroll label="Conventions">
-          <table class="data">
-            <thead>
-              <tr>
-                <th scope="col">operation</th>
-                <th scope="col">question</th>
-                <th scope="col">{labelOf(from)}</th>
-                <th scope="col">{labelOf(to)}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {conventions.flatMap(d =>
-                d.conventions.map(c => (
-                  <tr key={`${d.op}${c.question}`}>
-                    <th scope="row">
-                      <a href={link('op', [m.ops[d.op]!.name])}>{m.ops[d.op]!.name}</a>
-                    </th>
-                    <td>{c.question}</td>
-                    <td>{c.from || 'as the definition'}</td>
-                    <td>{c.to || 'as the definition'}</td>
-                  </tr>
-                )),
-              )}
-            </tbody>
-          </table></Scroll>
+          <Scroll label="Conventions">
+            <table class="data">
+              <thead>
+                <tr>
+                  <th scope="col">operation</th>
+                  <th scope="col">question</th>
+                  <th scope="col">{labelOf(from)}</th>
+                  <th scope="col">{labelOf(to)}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {conventions.flatMap(d =>
+                  d.conventions.map(c => (
+                    <tr key={`${d.op}${c.question}`}>
+                      <th scope="row">
+                        <a href={link('op', [m.ops[d.op]!.name])}>{m.ops[d.op]!.name}</a>
+                      </th>
+                      <td>{c.question}</td>
+                      <td>{c.from || 'as the definition'}</td>
+                      <td>{c.to || 'as the definition'}</td>
+                    </tr>
+                  )),
+                )}
+              </tbody>
+            </table>
+          </Scroll>
         </section>
       )}
       {traps.length > 0 && (

@@ -106,48 +106,50 @@ export function Operation({ m, name }: { m: Model; name: string }) {
         <section>
           <h2>Conventions</h2>
           <p class="small">What the specification leaves open: never called wrong, but not the same everywhere.</p>
-<Scroll label="Conventions">
-          <table class="data">
-            <tbody>
-              {o.conventions.map(c =>
-                c.answers.map((a, i) => (
-                  <tr key={c.question + a.answer}>
-                    {i === 0 && (
-                      <th scope="rowgroup" rowSpan={c.answers.length}>
-                        {c.question}
-                      </th>
-                    )}
-                    <td>{a.answer}</td>
-                    <td>
-                      <Backends m={m} list={Object.keys(a.on).map(Number)} />
-                    </td>
-                  </tr>
-                )),
-              )}
-            </tbody>
-          </table></Scroll>
+          <Scroll label="Conventions">
+            <table class="data">
+              <tbody>
+                {o.conventions.map(c =>
+                  c.answers.map((a, i) => (
+                    <tr key={c.question + a.answer}>
+                      {i === 0 && (
+                        <th scope="rowgroup" rowSpan={c.answers.length}>
+                          {c.question}
+                        </th>
+                      )}
+                      <td>{a.answer}</td>
+                      <td>
+                        <Backends m={m} list={Object.keys(a.on).map(Number)} />
+                      </td>
+                    </tr>
+                  )),
+                )}
+              </tbody>
+            </table>
+          </Scroll>
         </section>
       )}
       {o.traps.length > 0 && (
         <section>
           <h2>Traps</h2>
           <p class="small">What people write first is not the same operation.</p>
-<Scroll label="Traps">
-          <table class="data">
-            <tbody>
-              {o.traps.map(t => (
-                <tr key={t.why}>
-                  <td>
-                    <code>{t.paths.join(', ')}</code>
-                  </td>
-                  <td>{t.why}</td>
-                  <td>
-                    <Backends m={m} list={Object.keys(t.on).map(Number)} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table></Scroll>
+          <Scroll label="Traps">
+            <table class="data">
+              <tbody>
+                {o.traps.map(t => (
+                  <tr key={t.why}>
+                    <td>
+                      <code>{t.paths.join(', ')}</code>
+                    </td>
+                    <td>{t.why}</td>
+                    <td>
+                      <Backends m={m} list={Object.keys(t.on).map(Number)} />
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </Scroll>
         </section>
       )}
       <Support m={m} op={op} tables={o.support} />
