@@ -59,7 +59,8 @@ export function holds(atom: Atom, facts: Facts): boolean | undefined {
   }
 }
 export const conjunction = (all: readonly Atom[], facts: Facts): boolean => all.every(a => holds(a, facts) === true)
-export const satisfies = (p: Predicate, facts: Facts): boolean => ('any' in p ? p.any.some(q => conjunction(q.all, facts)) : conjunction(p.all, facts))
+export const satisfies = (p: Predicate, facts: Facts): boolean =>
+  'any' in p ? p.any.some(q => conjunction(q.all, facts)) : conjunction(p.all, facts)
 export const atomsOf = (p: Predicate): readonly Atom[] => ('any' in p ? p.any.flatMap(q => q.all) : p.all)
 
 const SIGN: Readonly<Record<string, string>> = { '>=': '≥', '<=': '≤', '!=': '≠' }
@@ -85,9 +86,20 @@ export function say(p: Predicate): string {
 
 /** Cheaper atoms are preferred among those that separate alike. */
 export function costOf(a: Atom): number {
-  const value = a.is === 'in' ? 1 + 0.4 * ((a.value as readonly unknown[]).length - 1) : a.is === '=' && typeof a.value === 'number' ? 1.3 : a.is === 'divisible by' ? 1.8 : 1
+  const value =
+    a.is === 'in'
+      ? 1 + 0.4 * ((a.value as readonly unknown[]).length - 1)
+      : a.is === '=' && typeof a.value === 'number'
+        ? 1.3
+        : a.is === 'divisible by'
+          ? 1.8
+          : 1
   const axis = a.on === 'first' || a.on === 'last' ? 0.5 : 0
-  const derived = /^(elements|pixels|x\d+ (shape|dim|rank)|terms|kernel volume|span|windows|left over|fraction|begin −)/.test(a.fact) ? 0.5 : isResultFact(a.fact) ? 0.7 : 0
+  const derived = /^(elements|pixels|x\d+ (shape|dim|rank)|terms|kernel volume|span|windows|left over|fraction|begin −)/.test(a.fact)
+    ? 0.5
+    : isResultFact(a.fact)
+      ? 0.7
+      : 0
   return value + axis + derived + (a.than ? 0.3 : 0)
 }
 
@@ -125,7 +137,10 @@ export function candidates(anchor: Facts, samples: readonly { facts: Facts; fail
       }
       if (seen.size < 2) continue
       add({ fact, is: '=', value: v })
-      const failing = [...seen].filter(([, f]) => f).map(([w]) => w).sort()
+      const failing = [...seen]
+        .filter(([, f]) => f)
+        .map(([w]) => w)
+        .sort()
       if (failing.length > 1 && failing.length < seen.size) add({ fact, is: 'in', value: failing })
       for (const w of [...seen.keys()].sort()) add({ fact, is: '!=', value: w })
     } else if (typeof v === 'number') {

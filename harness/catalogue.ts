@@ -9,8 +9,8 @@ import type { Entry } from './journal.ts'
 import { canonical } from './lower.ts'
 import { needsResult } from './probes.ts'
 import { resultOf } from './sharpen.ts'
+import { type Defect, identity, normalised, speaks } from './triage.ts'
 import { alike } from './trials.ts'
-import { type Defect, family, identity, normalised, speaks } from './triage.ts'
 import { type Case, isFailing, type Op } from './types.ts'
 import { ROOT } from './version.ts'
 
@@ -101,4 +101,5 @@ export function statusOf(d: KnownDefect, hits: number, replay: Entry | undefined
 }
 /** The replayed smallest case fails as the entry says. */
 export const sameAs = (d: KnownDefect, replay: Entry): boolean =>
-  d.kind === 'unstable' || alike(replay.verdict, { ...replay.verdict, kind: d.kind as Entry['verdict']['kind'], because: d.because, evidence: undefined })
+  d.kind === 'unstable' ||
+  alike(replay.verdict, { ...replay.verdict, kind: d.kind as Entry['verdict']['kind'], because: d.because, evidence: undefined })

@@ -119,6 +119,30 @@ program
   .option('--json', 'as JSON')
   .action((run, flags) => does(async () => (await import('./commands/coverage.ts')).coverageCommand(run, flags))())
 
+const catalogue = program
+  .command('catalogue')
+  .description('the known defects: show, update from a run, verify on this machine, measure the clustering')
+catalogue
+  .command('show [ids...]', { isDefault: true })
+  .description('the entries')
+  .option('--json', 'as JSON')
+  .action((ids, flags) => does(async () => (await import('./commands/catalogue.ts')).catalogueShow(ids, !!flags.json))())
+catalogue
+  .command('update <run>')
+  .description('takes what a run found into reports/known')
+  .action(run => does(async () => (await import('./commands/catalogue.ts')).catalogueUpdate(run))())
+catalogue
+  .command('verify [ids...]')
+  .description('replays the smallest case of every entry; exit code 1 if one changed')
+  .option('--json', 'as JSON')
+  .action((ids, flags) => does(async () => (await import('./commands/catalogue.ts')).catalogueVerify(ids, !!flags.json))())
+catalogue
+  .command('measure')
+  .description('homogeneity and completeness of the clustering over the known defects in corpora/')
+  .option('--run <dir>', 'the defects of this run instead of the catalogue')
+  .option('--json', 'as JSON')
+  .action(flags => does(async () => (await import('./commands/measure.ts')).catalogueMeasure(flags))())
+
 try {
   await program.parseAsync(process.argv)
 } catch (error) {

@@ -10,8 +10,8 @@ import { canonical } from './lower.ts'
 import { compareEntries } from './order.ts'
 
 import { resultOf } from './sharpen.ts'
-import { type Candidate, family, normalised, speaks } from './triage.ts'
 import { fromJson64 } from './tensor.ts'
+import { type Candidate, family, normalised, speaks } from './triage.ts'
 import type { Op } from './types.ts'
 
 export interface Cluster {
@@ -31,7 +31,8 @@ export function merged(all: readonly Candidate[], ops: ReadonlyMap<string, Op> |
   for (let i = 0; i < all.length; i++)
     for (let j = i + 1; j < all.length; j++) {
       const [a, b] = [all[i]!, all[j]!]
-      if (a.show.case.op !== b.show.case.op || family(a.show.backend) !== family(b.show.backend) || a.show.verdict.kind !== b.show.verdict.kind) continue
+      if (a.show.case.op !== b.show.case.op || family(a.show.backend) !== family(b.show.backend) || a.show.verdict.kind !== b.show.verdict.kind)
+        continue
       const how = relation(a, b, known[i]!, known[j]!, ops, names)
       if (how === 'one') parent.set(root(b), root(a))
       else if (how === 'related') related.push([a, b])
@@ -41,7 +42,11 @@ export function merged(all: readonly Candidate[], ops: ReadonlyMap<string, Op> |
   return [...clusters.values()]
     .map(members => {
       const main = [...members].sort(plainer)[0]!
-      return { main, members, related: related.flatMap(([a, b]) => (members.includes(a) !== members.includes(b) ? [root(members.includes(a) ? b : a)] : [])) }
+      return {
+        main,
+        members,
+        related: related.flatMap(([a, b]) => (members.includes(a) !== members.includes(b) ? [root(members.includes(a) ? b : a)] : [])),
+      }
     })
     .map((c, _, list) => ({ ...c, related: [...new Set(c.related.map(r => list.find(l => l.members.includes(r))!.main))] }))
     .sort((a, b) => compareEntries(lowest(a.members), lowest(b.members)))
@@ -68,7 +73,8 @@ function describeCandidate(c: Candidate, ops: ReadonlyMap<string, Op> | undefine
   const trials = [...c.trials].sort(compareEntries).slice(0, SEEN)
   return { facts: trials.map(full), own: full(c.show) }
 }
-const covers = (c: Candidate, facts: readonly Facts[]): number => (facts.length ? facts.filter(f => satisfies(c.rule!.predicate, f)).length / facts.length : 0)
+const covers = (c: Candidate, facts: readonly Facts[]): number =>
+  facts.length ? facts.filter(f => satisfies(c.rule!.predicate, f)).length / facts.length : 0
 
 function relation(
   a: Candidate,
@@ -78,7 +84,8 @@ function relation(
   ops: ReadonlyMap<string, Op> | undefined,
   names: Map<Candidate, string | null>,
 ): 'one' | 'related' | 'none' {
-  const says = speaks(a.show.verdict.kind) || a.show.verdict.kind === 'accepts-invalid' || a.show.verdict.kind === 'shape' || a.show.verdict.kind === 'dtype'
+  const says =
+    speaks(a.show.verdict.kind) || a.show.verdict.kind === 'accepts-invalid' || a.show.verdict.kind === 'shape' || a.show.verdict.kind === 'dtype'
   const message = (c: Candidate) => normalised(c.show.verdict.because ?? '')
   if (speaks(a.show.verdict.kind) && message(a) !== message(b)) return 'none'
   if (!a.rule || !b.rule) {
@@ -114,4 +121,5 @@ function sameOutput(a: Candidate, b: Candidate, ops: ReadonlyMap<string, Op>, na
 const needsNothing = (v: boolean | null) => v === true
 
 /** Outputs of a line, where they were written out. */
-export const observedOf = (e: Entry): (Values | null)[] => (e.output ?? []).map(t => (t.values ? { shape: t.shape, data: t.values.map(fromJson64) } : null))
+export const observedOf = (e: Entry): (Values | null)[] =>
+  (e.output ?? []).map(t => (t.values ? { shape: t.shape, data: t.values.map(fromJson64) } : null))

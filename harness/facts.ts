@@ -9,18 +9,25 @@ export type Facts = ReadonlyMap<string, Fact>
 /** What facts are computed from: a case, or a layer of a model. */
 export interface Described {
   attributes: Attributes
-  inputs: readonly (Pick<TensorSpec, 'dtype' | 'shape'> & { recipe?: Recipe } | null)[]
+  inputs: readonly ((Pick<TensorSpec, 'dtype' | 'shape'> & { recipe?: Recipe }) | null)[]
   valid?: false
 }
 
 const product = (v: Shape) => v.reduce((a, b) => a * b, 1)
 /** ONNX writes plurals; a rule speaks of one axis. */
-const SINGULAR: Readonly<Record<string, string>> = { kernel_shape: 'kernel', strides: 'stride', dilations: 'dilation', scales: 'scale', sizes: 'target size' }
+const SINGULAR: Readonly<Record<string, string>> = {
+  kernel_shape: 'kernel',
+  strides: 'stride',
+  dilations: 'dilation',
+  scales: 'scale',
+  sizes: 'target size',
+}
 
 /** The kind of data, as the generators name it. */
 export function dataKind(r: Recipe | undefined): string {
   if (!r) return 'ordinary'
-  if (r.kind === 'special') return `some ${r.value === 'NaN' ? 'NaN' : r.value === 'Infinity' || r.value === '-Infinity' ? 'infinite' : r.value === '-0' ? '-0' : 'extreme'}`
+  if (r.kind === 'special')
+    return `some ${r.value === 'NaN' ? 'NaN' : r.value === 'Infinity' || r.value === '-Infinity' ? 'infinite' : r.value === '-0' ? '-0' : 'extreme'}`
   if (r.kind === 'normal') return r.scale < 1e-10 ? 'tiny' : r.scale > 100 ? 'large' : 'ordinary'
   if (r.kind === 'uniform') return 'ordinary'
   if (r.kind === 'integers') return r.high < 0 ? 'negative integers' : 'integers'
@@ -86,8 +93,14 @@ function windowFacts(facts: Map<string, Fact>, a: Attributes, sizes: Shape, spat
   const begin = list(facts, 'begin')
   const end = list(facts, 'end')
   if (begin && end && begin.length === end.length) {
-    facts.set('total padding', begin.map((b, i) => b + end[i]!))
-    facts.set('begin − end', begin.map((b, i) => b - end[i]!))
+    facts.set(
+      'total padding',
+      begin.map((b, i) => b + end[i]!),
+    )
+    facts.set(
+      'begin − end',
+      begin.map((b, i) => b - end[i]!),
+    )
   }
   if (!kernel || kernel.length !== spatial || !spatial) return
   const stride = fits(list(facts, 'stride')) ?? ones
@@ -103,8 +116,16 @@ function windowFacts(facts: Map<string, Fact>, a: Attributes, sizes: Shape, spat
   facts.set('windows', out)
   facts.set('span', span)
   facts.set('kernel volume', product(kernel))
-  if (same) facts.set('total padding', span.map((s, i) => s - sizes[i]!))
-  else facts.set('left over', span.map((s, i) => sizes[i]! + declared[i]! - s))
+  if (same)
+    facts.set(
+      'total padding',
+      span.map((s, i) => s - sizes[i]!),
+    )
+  else
+    facts.set(
+      'left over',
+      span.map((s, i) => sizes[i]! + declared[i]! - s),
+    )
 }
 
 /** Channels of a group, terms of a sum. */
@@ -127,10 +148,18 @@ function scaleFacts(facts: Map<string, Fact>, shape: Shape): void {
   const target = list(facts, 'target size')
   if (scale) {
     const from = whole(scale)
-    if (from) facts.set('fraction of the scaled size', scale.map((s, i) => Math.round((s * from[i]! - Math.floor(s * from[i]!)) * 1e6) / 1e6))
+    if (from)
+      facts.set(
+        'fraction of the scaled size',
+        scale.map((s, i) => Math.round((s * from[i]! - Math.floor(s * from[i]!)) * 1e6) / 1e6),
+      )
   } else if (target) {
     const from = whole(target)
-    if (from) facts.set('scale', target.map((t, i) => t / from[i]!))
+    if (from)
+      facts.set(
+        'scale',
+        target.map((t, i) => t / from[i]!),
+      )
   }
 }
 

@@ -3,6 +3,7 @@
  * Hangs on single trials only (the representative of a fingerprint), so that shards equal one run.
  */
 import { availableParallelism } from 'node:os'
+import { satisfies } from './atoms.ts'
 import type { KnownDefect } from './catalogue.ts'
 import { type Facts, factsOf } from './facts.ts'
 import type { Host } from './hosts/host.ts'
@@ -13,9 +14,8 @@ import type { Limits } from './probes.ts'
 import { slots } from './run.ts'
 import { causeKey, resultOf, sharpen } from './sharpen.ts'
 import { keepsIntegers, shrink, strengthened } from './shrink.ts'
-import { able, alike, listed, listExpected, offers, tryAll, tryOne, type Way } from './trials.ts'
 import { type Group, groups } from './triage.ts'
-import { satisfies } from './atoms.ts'
+import { able, alike, listExpected, listed, offers, tryAll, tryOne, type Way } from './trials.ts'
 import type { Case, Op, Tensor, Verdict } from './types.ts'
 
 export interface FollowOptions {
@@ -161,7 +161,9 @@ async function reduce(
   let outputs: readonly (Tensor | null)[] = []
   const test = async (cases: readonly Case[], by = way): Promise<number> => {
     if (over()) return -1
-    const jobs = cases.map((c, i) => ({ i, p: planned(op, c, 0), ...by })).filter(j => !past(j.p.case) && able(op, j.p.case, backend.dialect, by.path))
+    const jobs = cases
+      .map((c, i) => ({ i, p: planned(op, c, 0), ...by }))
+      .filter(j => !past(j.p.case) && able(op, j.p.case, backend.dialect, by.path))
     let first = -1
     await turn(() =>
       tryAll(host, jobs, (n, seen) => {

@@ -22,7 +22,8 @@ export interface Alternative {
   evaluate: () => readonly (Values | null)[] | null
 }
 
-const values = (e: Expected): Values | null => (e.rule === 'either' ? values(e.options[0]!.expected) : e.rule === 'decisions' ? null : { shape: e.shape, data: e.value })
+const values = (e: Expected): Values | null =>
+  e.rule === 'either' ? values(e.options[0]!.expected) : e.rule === 'decisions' ? null : { shape: e.shape, data: e.value }
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
 const shown = (v: Attributes[string]) => (typeof v === 'object' ? `[${v}]` : String(v))
 
@@ -68,13 +69,15 @@ export function* alternatives(op: Op, c: Case): Iterable<Alternative> {
   if (c.valid === false) return
   const a = c.attributes as Attributes
   const inputs = c.inputs.map(s => (s ? real(realise(s)) : null))
-  const again = (attributes: Attributes, given: readonly (Real | null)[] = inputs) => () => {
-    try {
-      return op.expect(attributes, given).map(values)
-    } catch {
-      return null
+  const again =
+    (attributes: Attributes, given: readonly (Real | null)[] = inputs) =>
+    () => {
+      try {
+        return op.expect(attributes, given).map(values)
+      } catch {
+        return null
+      }
     }
-  }
   const alternative = (name: string, sentence: string, evaluate: Alternative['evaluate']): Alternative => ({ name, sentence, evaluate })
   const right = again(a)()
   const first = right?.[0]
@@ -102,7 +105,9 @@ export function* alternatives(op: Op, c: Case): Iterable<Alternative> {
         ),
       )
   // names and flags
-  for (const [n, list] of few) for (const w of list) if (n in a && a[n] !== w && !same(w, plain[n])) yield alternative(`${n} ${w}`, `what ${n} ${w} gives`, again({ ...a, [n]: w }))
+  for (const [n, list] of few)
+    for (const w of list)
+      if (n in a && a[n] !== w && !same(w, plain[n])) yield alternative(`${n} ${w}`, `what ${n} ${w} gives`, again({ ...a, [n]: w }))
   yield* axisLists(a, again, alternative)
   for (let i = 0; i < ignorable.length; i++)
     for (let j = i + 1; j < ignorable.length; j++) {
@@ -115,14 +120,20 @@ export function* alternatives(op: Op, c: Case): Iterable<Alternative> {
   const n0 = first.shape[0] ?? 1
   const image = first.data.length / Math.max(1, n0)
   if (n0 > 1) {
-    yield alternative('first image only', 'right for the first image of the batch, zero for the others', () => changed(first.data, (v, i) => (i < image ? v : 0)))
+    yield alternative('first image only', 'right for the first image of the batch, zero for the others', () =>
+      changed(first.data, (v, i) => (i < image ? v : 0)),
+    )
     yield alternative('first image repeated', 'the first image of the batch repeated', () => changed(first.data, (_, i) => first.data[i % image]!))
   }
   const n1 = first.shape[1] ?? 1
   if (first.shape.length > 2 && n1 > 1) {
     const plane = image / n1
-    yield alternative('first channel repeated', 'the first channel repeated', () => changed(first.data, (_, i) => first.data[Math.floor(i / image) * image + (i % plane)]!))
-    yield alternative('first channel only', 'right for the first channel, zero for the others', () => changed(first.data, (v, i) => (i % image < plane ? v : 0)))
+    yield alternative('first channel repeated', 'the first channel repeated', () =>
+      changed(first.data, (_, i) => first.data[Math.floor(i / image) * image + (i % plane)]!),
+    )
+    yield alternative('first channel only', 'right for the first channel, zero for the others', () =>
+      changed(first.data, (v, i) => (i % image < plane ? v : 0)),
+    )
   }
   yield alternative('other sign', 'the right values with the other sign', () => changed(first.data, v => -v))
   yield alternative('rounded down', 'the right values rounded down', () => changed(first.data, Math.floor))
@@ -147,7 +158,11 @@ function* axisLists(a: Attributes, again: Again, alternative: Make): Iterable<Al
         ['other side', 'padding on the other side', [...end, ...begin]],
         ['begin twice', 'the padding of the beginning on both sides', [...begin, ...begin]],
         ['end twice', 'the padding of the end on both sides', [...end, ...end]],
-        ['averaged', 'half of the padding on each side', [...begin.map((b, i) => Math.floor((b + end[i]!) / 2)), ...begin.map((b, i) => Math.ceil((b + end[i]!) / 2))]],
+        [
+          'averaged',
+          'half of the padding on each side',
+          [...begin.map((b, i) => Math.floor((b + end[i]!) / 2)), ...begin.map((b, i) => Math.ceil((b + end[i]!) / 2))],
+        ],
         ['all before', 'all padding before', [...begin.map((b, i) => b + end[i]!), ...end.map(() => 0)]],
         ['all after', 'all padding after', [...begin.map(() => 0), ...end.map((e, i) => e + begin[i]!)]],
         ['first axis', 'the padding of the first axis on every axis', [...begin.map(() => begin[0]!), ...end.map(() => end[0]!)]],
@@ -189,7 +204,8 @@ function* otherInputs(c: Case, a: Attributes, inputs: readonly (Real | null)[], 
   }
   for (const [i, y] of inputs.entries()) {
     if (!y) continue
-    if (y.data.some(Number.isNaN)) yield alternative(`x${i} NaN as zero`, 'as if NaN were 0', again(a, replace(i, { ...y, data: y.data.map(v => (Number.isNaN(v) ? 0 : v)) })))
+    if (y.data.some(Number.isNaN))
+      yield alternative(`x${i} NaN as zero`, 'as if NaN were 0', again(a, replace(i, { ...y, data: y.data.map(v => (Number.isNaN(v) ? 0 : v)) })))
     if (y.data.some(v => v > 0) && y.data.some(v => v < 0))
       yield alternative(`x${i} absolute`, `as if the values of x${i} had no sign`, again(a, replace(i, { ...y, data: y.data.map(Math.abs) })))
   }
@@ -221,7 +237,12 @@ export function gives(op: Op, name: string, c: Case, observed: readonly (Values 
 }
 const numbers = (t: Tensor | null): Values | null => (t ? { shape: t.shape, data: real(t).data } : null)
 /** For probes: whether another case's output is what the failure of this one would give there. Null: the failure has no name. */
-export function explainer(op: Op, c: Case, verdict: Verdict, outputs: readonly (Tensor | null)[] = []): ((other: Case, seen: readonly (Tensor | null)[]) => boolean) | null {
+export function explainer(
+  op: Op,
+  c: Case,
+  verdict: Verdict,
+  outputs: readonly (Tensor | null)[] = [],
+): ((other: Case, seen: readonly (Tensor | null)[]) => boolean) | null {
   if (verdict.kind !== 'wrong' || !outputs.length) return null
   const named = insteadOf(op, c, outputs.map(numbers))
   if (!named) return null

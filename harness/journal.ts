@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs'
 import { fileError } from './errors.ts'
 import { compareEntries } from './order.ts'
-import type { Case, Json64, Role, Verdict } from './types.ts'
+import type { Case, Json64, Reuse, Role, Verdict } from './types.ts'
 
 export interface Entry {
   schema: 1
@@ -32,6 +32,10 @@ export interface Entry {
   facts?: Readonly<Record<string, number>>
   /** The batch's host died at this trial, which passed when it ran alone. */
   spoiled?: string
+  /** Of an unstable trial: the shortest sequence found that gives it other bits than it has alone in a fresh process (none: another process does). */
+  after?: readonly { case: Case; path: string; mode: string; reuse?: Reuse }[]
+  /** How the trial itself is run behind it (reuse.ts). */
+  reuse?: Reuse
   runMs?: number
 }
 
@@ -115,7 +119,14 @@ function eachLine(path: string, line: (text: string) => void): void {
   }
 }
 
-/** All whole lines; a line that is no entry is named with its number and left out, the rest is used. Lines of one case share its object: half the memory. */
+/** One line a trial: what its sequences found (`after`) takes the place of what its first run gave. */
+export function settled(entries: readonly Entry[]): Entry[] {
+  const trial = (e: Entry) => `${e.case.id}\n${e.backend}\n${e.path}\n${e.mode}`
+  const found = new Set(entries.filter(e => e.role === 'plan' && e.after).map(trial))
+  return found.size ? entries.filter(e => e.role !== 'plan' || e.after || !found.has(trial(e))) : [...entries]
+}
+
+/** All whole lines, one a trial; a line that is no entry is named with its number and left out, the rest is used. Lines of one case share its object: half the memory. */
 export function readJournal(path: string): { entries: Entry[]; corrupt: number[] } {
   if (!existsSync(path)) throw fileError('no journal', path, { code: 'ENOENT' })
   const entries: Entry[] = []
@@ -141,5 +152,5 @@ export function readJournal(path: string): { entries: Entry[]; corrupt: number[]
   } catch (error) {
     throw fileError('cannot read the journal', path, error)
   }
-  return { entries, corrupt }
+  return { entries: settled(entries), corrupt }
 }

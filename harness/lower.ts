@@ -18,8 +18,8 @@ export function given(c: Case): OnnxForm {
 const noTfjs = new Set(['float16', 'float64', 'uint8', 'int8'])
 
 export function lowerings(op: Op, c: Case, canonical: Case | { declined: string }, dialect: Dialect): readonly Lowering<any>[] {
-  if (dialect === 'onnx' && c.operator) return [{ path: 'given', form: given(c) } satisfies Lowering<OnnxForm>]
   if ('declined' in canonical) return [canonical]
+  if (dialect === 'onnx' && c.operator) return [{ path: 'given', form: given(c) } satisfies Lowering<OnnxForm>]
   if (dialect === 'onnx') return op.onnx(canonical)
   const odd = canonical.inputs.find(x => x && noTfjs.has(x.dtype))
   if (odd) return [{ declined: `TF.js has no ${odd.dtype}` }]
@@ -39,7 +39,8 @@ export function canonical(op: Op, c: Case): Case | { declined: string } {
       return spec ? Array.from(numbers(realise(spec))) : null
     },
   }) ?? { attributes: c.attributes, inputs: c.inputs }
-  if ('declined' in read) return read
   const { operator: _, opset: __, ...rest } = c
+  // a node that has to be refused needs no reading: it is given as it is, and nothing is compared
+  if ('declined' in read) return c.valid === false ? { ...rest, attributes: c.attributes } : read
   return { ...rest, ...read }
 }

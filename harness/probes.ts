@@ -25,7 +25,7 @@ export function partsOf(fields: Fields): Part[] {
     ]
   })
 }
-const valueOf = (raw: Raw, p: Part): number => {
+const valueAt = (raw: Raw, p: Part): number => {
   const v = raw[p.name]!
   return p.at === -1 ? (v as number) : p.at === -2 ? (v as RawData).kind : p.at === -3 ? (v as RawData).at : (v as number[])[p.at]!
 }
@@ -58,7 +58,7 @@ const dice = (key: string, n: number, what: string) => draw(0, key, n, what)
 
 function* singles(parts: readonly Part[], raw: Raw, key: string): Iterable<Raw> {
   const lists = parts.map((p, n) => {
-    const v = valueOf(raw, p)
+    const v = valueAt(raw, p)
     const size = p.max - p.min + 1
     const all =
       p.at === -3
@@ -164,7 +164,7 @@ export class Around {
             ? natural
             : set(
                 natural,
-                kinds.map(k => [k, valueOf(at.raw, k)] as const),
+                kinds.map(k => [k, valueAt(at.raw, k)] as const),
               )
         }
       }

@@ -20,7 +20,11 @@ export function recipeOf(c: Candidate, entries: readonly Entry[]): Recipe | null
   const right = own.filter(e => e.verdict.kind === 'agree' && !failing.has(e.path) && e.path !== show.path)
   if (!right.length) return null
   const times = (path: string) =>
-    median(entries.flatMap(e => (e.role === 'plan' && e.backend === show.backend && e.case.op === show.case.op && e.path === path && e.runMs !== undefined ? [e.runMs] : [])))
+    median(
+      entries.flatMap(e =>
+        e.role === 'plan' && e.backend === show.backend && e.case.op === show.case.op && e.path === path && e.runMs !== undefined ? [e.runMs] : [],
+      ),
+    )
   const base = times(show.path)
   const priced = [...new Set(right.map(e => e.path))].sort().map(path => ({ path, ms: times(path) }))
   priced.sort((a, b) => (a.ms ?? Infinity) - (b.ms ?? Infinity) || (a.path < b.path ? -1 : 1))

@@ -41,6 +41,8 @@ export interface RunOptions {
   until: number
   stopped: () => boolean
   progress?: (p: Progress) => void
+  /** Hears of every outcome in the order of running. */
+  note?: (host: Host, planned: Planned, way: Way, outcome: Outcome) => void
   /** Published outputs, judged like one more backend. */
 }
 
@@ -151,6 +153,7 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
       const record = (i: number, outcome: Outcome, spoiled?: string) => {
         const { planned, way } = runnable[i]!
         const verdict = judgeTrial(planned, refs, outcome, backend, way)
+        o.note?.(host, planned, way, outcome)
         if (outcome.status === 'hung') hangs.set(`${planned.op.name} ${way.path}`, (hangs.get(`${planned.op.name} ${way.path}`) ?? 0) + 1)
         o.journal.write({
           ...line(planned, backend.name, way, verdict),

@@ -23,7 +23,10 @@ export interface Cause extends Way {
   explains?: ((c: Case, outputs: readonly (Tensor | null)[]) => boolean) | null
 }
 export const causeKey = (kind: string, c: Case, way: Way): string =>
-  `p-${createHash('sha256').update(JSON.stringify([kind, c.op, content(c), c.valid, way.backend, way.path, way.mode])).digest('hex').slice(0, 12)}`
+  `p-${createHash('sha256')
+    .update(JSON.stringify([kind, c.op, content(c), c.valid, way.backend, way.path, way.mode]))
+    .digest('hex')
+    .slice(0, 12)}`
 
 /** Right more often than this on counterexamples: no further round. */
 const GOOD = 0.02

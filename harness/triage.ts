@@ -101,7 +101,8 @@ export interface Defect {
   links: string[]
 }
 
-export const identity = (c: Entry['case']): string => JSON.stringify([c.op, c.attributes, c.inputs.map(i => i && [i.dtype, i.shape, i.recipe]), c.valid])
+export const identity = (c: Entry['case']): string =>
+  JSON.stringify([c.op, c.attributes, c.inputs.map(i => i && [i.dtype, i.shape, i.recipe]), c.valid])
 /** Backends that share code: one cause on several of them is one defect. */
 export const family = (backend: string): string => (backend.startsWith('ort') ? 'ort' : backend.replace(/-.*/, ''))
 
@@ -199,7 +200,10 @@ export function defects(entries: readonly Entry[], replayOf: (c: Entry['case'], 
 /** Stable across runs and machines: a function of runtime, operation, kind and smallest case. */
 function idOf(c: Candidate): string {
   const { show } = c
-  const key = c.shrunk || show.case.operator ? [family(show.backend), show.verdict.kind, identity(show.case), speaks(show.verdict.kind) ? normalised(show.verdict.because ?? '') : ''] : [c.groups[0]!.fingerprint]
+  const key =
+    c.shrunk || show.case.operator
+      ? [family(show.backend), show.verdict.kind, identity(show.case), speaks(show.verdict.kind) ? normalised(show.verdict.because ?? '') : '']
+      : [c.groups[0]!.fingerprint]
   return `d-${createHash('sha256').update(JSON.stringify(key)).digest('hex').slice(0, 8)}`
 }
 

@@ -30,7 +30,11 @@ async function alone<T>(host: Host, work: () => Promise<T>): Promise<T> {
   return mine
 }
 /** One batch of cases by one way each; `done` hears every result in order. Cases that cannot be said are refused by the caller (`offers`). */
-export async function tryAll(host: Host, jobs: readonly { p: Planned; path: string; mode: string }[], done: (i: number, s: Seen) => void): Promise<void> {
+export async function tryAll(
+  host: Host,
+  jobs: readonly { p: Planned; path: string; mode: string }[],
+  done: (i: number, s: Seen) => void,
+): Promise<void> {
   await alone(host, () =>
     host.run(
       jobs.map(j => ({ case: j.p.case, path: j.path, mode: j.mode })),

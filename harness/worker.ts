@@ -55,9 +55,11 @@ export function worker(
     const way = lowerings(op, c, canonical(op, c), backend.dialect).find(l => 'path' in l && l.path === path)
     if (!way || !('path' in way)) return { status: 'not-run', reason: `${c.op} has no path ${path} for this case` }
     const { form } = way
-    const specs = 'nodes' in form && c.operator ? c.inputs : (canonical(op, c) as typeof c).inputs
-    let inputs = specs.map(s => (s ? realise(s) : null))
-    const sum = checksum(inputs)
+    const read = canonical(op, c)
+    const own = 'declined' in read ? c : read
+    let inputs = ('nodes' in form && c.operator ? c : own).inputs.map(s => (s ? realise(s) : null))
+    // of the case as the reference reads it, so that both sides know that they speak of the same numbers
+    const sum = checksum(own === c || !('nodes' in form) ? inputs : own.inputs.map(s => (s ? realise(s) : null)))
     if (form.prepare) inputs = form.prepare(inputs)
     const prepared = runtime.prepare?.(form, inputs)
     const start = now()

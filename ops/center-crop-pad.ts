@@ -114,9 +114,7 @@ export default h.defineOp<A>({
   operators: ['CenterCropPad'],
   fromOnnx(n) {
     const shape = numbersOf(n, '', 1)
-    return shape
-      ? { attributes: given({ shape, axes: n.attributes['axes'] }), inputs: n.inputs.slice(0, 1) }
-      : { declined: 'a size that only the run knows' }
+    return shape ? { attributes: given({ shape, axes: n.attributes['axes'] }), inputs: n.inputs } : { declined: 'a size that only the run knows' }
   },
   expect: (a, [x]) => expect(a, x!),
   onnx,

@@ -21,7 +21,8 @@ const valid = h.generator(fields, raw => {
   const count = [2, 1, 3, 5, 9][raw.count]!
   const dtype = typeOf(raw)
   const tensors = range(count).map(i => {
-    const length = i === 1 && raw.none === 9 ? 0 : Math.min(PARTS[raw.parts[i % 3]!]!, Math.max(1, Math.floor((900 / h.sizeOf(shape)) * shape[at]!)))
+    const length =
+      i === 1 && raw.none === 9 ? 0 : Math.min(PARTS[raw.parts[i % 3]!]!, Math.max(1, Math.floor((4000 / count / h.sizeOf(shape)) * shape[at]!)))
     return h.fill(
       fields.x,
       { kind: raw.x.kind, at: (raw.x.at + 77 * i) & 0xffff },

@@ -87,7 +87,7 @@ export default h.defineOp<A>({
   operators: ['Expand'],
   fromOnnx(n) {
     const shape = numbersOf(n, 'shape', 1)
-    return shape ? { attributes: { shape }, inputs: n.inputs.slice(0, 1) } : { declined: 'a target that only the run knows' }
+    return shape ? { attributes: { shape }, inputs: n.inputs } : { declined: 'a target that only the run knows' }
   },
   expect: (a, [x]) => expect(a, x!),
   onnx,

@@ -122,23 +122,23 @@ function tfjs(c: h.Case<A>): h.Lowering<h.TfjsForm>[] {
   const { axis, p } = c.attributes
   const x = c.inputs[0]!
   if (c.valid === false && Math.abs(p) !== 2) return [{ declined: 'tf.norm has other norms, too' }]
-  const over = (norm: (tf: any, v: any) => any) => h.plainly((tf, [v]) => tf.divNoNan(v, norm(tf, v)))
-  const norm = (tf: any, v: any) => tf.norm(v, p, axis, true)
-  const paths: h.Lowering<h.TfjsForm>[] = [{ path: 'norm', form: over(norm) }]
-  if (c.valid === false) return paths
-  if (p === 2)
-    paths.push(
-      { path: 'norm-euclidean', form: over((tf, v) => tf.norm(v, 'euclidean', axis, true)) },
-      { path: 'euclidean-norm', form: over((tf, v) => tf.euclideanNorm(v, axis, true)) },
-      { path: 'norm-defaults', form: over((tf, v) => tf.norm(v, undefined, [axis], true)) },
-      { path: 'sum-square', form: over((tf, v) => tf.sqrt(tf.sum(tf.square(v), axis, true))) },
-    )
-  else paths.push({ path: 'sum-abs', form: over((tf, v) => tf.sum(tf.abs(v), axis, true)) })
   const { data } = h.real(h.realise(x))
-  const g = partition(c.attributes, x)
+  const g = c.valid === false ? { count: 0, size: 0, at: () => 0 } : partition(c.attributes, x)
   const zero = Array.from({ length: g.count }, (_, i) => i).some(i => Array.from({ length: g.size }, (_, j) => data[g.at(i, j)]).every(v => v === 0))
-  const plain = h.plainly((tf, [v]) => tf.div(v, norm(tf, v)))
-  paths.push(zero ? { path: 'norm-div', form: plain, naive: 'a vector of zeros becomes NaN' } : { path: 'norm-div', form: plain })
+  const by = (quotient: 'div' | 'divNoNan', norm: (tf: any, v: any) => any) => h.plainly((tf, [v]) => tf[quotient](v, norm(tf, v)))
+  const paths: h.Lowering<h.TfjsForm>[] = []
+  const say = (path: string, norm: (tf: any, v: any) => any) => paths.push({ path, form: by(zero ? 'divNoNan' : 'div', norm) })
+  const norm = (tf: any, v: any) => tf.norm(v, p, axis, true)
+  say('norm', norm)
+  if (c.valid === false) return paths
+  if (p === 2) {
+    say('norm-euclidean', (tf, v) => tf.norm(v, 'euclidean', axis, true))
+    say('euclidean-norm', (tf, v) => tf.euclideanNorm(v, axis, true))
+    say('norm-defaults', (tf, v) => tf.norm(v, undefined, [axis], true))
+    say('sum-square', (tf, v) => tf.sqrt(tf.sum(tf.square(v), axis, true)))
+  } else say('sum-abs', (tf, v) => tf.sum(tf.abs(v), axis, true))
+  if (zero) paths.push({ path: 'norm-div', form: by('div', norm), naive: 'a vector of zeros becomes NaN' })
+  else paths.push({ path: 'norm-div-no-nan', form: by('divNoNan', norm) })
   return paths
 }
 

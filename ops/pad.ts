@@ -38,10 +38,10 @@ const valid = h.generator(fields, raw => {
   const amount = (i: number, end: number, n: number): number => {
     const steps = raw.amounts[2 * i + end]!
     if (raw.image && rank === 4 && listed[i]! < 2) return 0
-    if (raw.signs === 3 || (raw.signs === 2 && steps > 4)) return -Math.min(Math.floor((n - (mode === 'constant' ? 0 : 1)) / 2), steps & 3)
+    if (raw.signs === 3 || (raw.signs === 2 && steps > 4)) return 0 - Math.min(Math.floor((n - (mode === 'constant' ? 0 : 1)) / 2), steps & 3)
     const longest = { constant: n + 3, edge: n + 3, reflect: n - 1, symmetric: n, wrap: n }[mode]
     const wanted = steps < 4 ? steps : steps < 6 ? n - 1 : n
-    return Math.max(0, Math.min(longest, wanted, Math.max(3, Math.floor(room))))
+    return Math.max(0, Math.min(longest, wanted, Math.floor((n * (room - 1)) / 2)))
   }
   const ends = listed.map((axis, i) => {
     const n = shape[axis]!
@@ -88,7 +88,7 @@ const invalid = h.generator(spoilt, raw => {
     return h.drawn<A>({ mode: 'constant', pads: pads.map((_, i) => (i === at ? -shape[at]! : i === at + rank ? -1 - raw.own : 0)) }, x)
   if (wrong === 'axis') return h.drawn<A>({ mode: 'constant', pads: [1, 1], axes: [raw.own & 1 ? rank : -rank - 1] }, x)
   if (wrong === 'mode') return h.drawn<A>({ mode: raw.own & 1 ? 'REFLECT' : 'mirror', pads }, x)
-  if (wrong === 'negative-tfjs') return h.drawn<A>({ mode: 'constant', pads: pads.map(p => -Math.min(p, shape[at]!)) }, x)
+  if (wrong === 'negative-tfjs') return h.drawn<A>({ mode: 'constant', pads: pads.map(p => 0 - Math.min(p, shape[at]!)) }, x)
   if (wrong === 'mirror-tfjs') return h.drawn<A>({ mode: raw.own & 1 ? 'reflect' : 'symmetric', pads: pads.map(p => p * (shape[at]! + 1)) }, x)
   return h.drawn<A>({ mode: 'constant', pads: pads.map(p => p / 2) }, x)
 })
@@ -217,7 +217,6 @@ function onnx(c: h.Case<A>): h.Lowering<h.OnnxForm>[] {
     rank === 4 &&
     h.sizeOf(x.shape) &&
     mode === 'constant' &&
-    !axes &&
     all.every(p => p >= 0) &&
     x.shape.every((n, d) => n + ends[d]![0] + ends[d]![1] > 0)
   )
@@ -369,7 +368,7 @@ export default h.defineOp<A>({
     const value = n.opset < 11 ? (n.attributes['value'] as number | undefined) : numbersOf(n, '', 2)?.[0]
     return {
       attributes: given({ mode: String(n.attributes['mode'] ?? 'constant'), pads, axes: numbersOf(n, '', 3), value }),
-      inputs: n.inputs.slice(0, 1),
+      inputs: n.inputs,
     }
   },
   expect: (a, [x]) => expect(a, x!),

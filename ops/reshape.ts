@@ -285,7 +285,7 @@ function op(name: string, kind: Kind): h.Op<Attributes> {
     operators: [kind.operator],
     fromOnnx(n) {
       const a = kind.fromOnnx(n)
-      return 'declined' in a ? a : { attributes: a, inputs: n.inputs.slice(0, 1) }
+      return 'declined' in a ? a : { attributes: a, inputs: n.inputs }
     },
     expect: (a, [x]) => [{ rule: 'exact', dtype: x!.dtype, shape: kind.target(a, x!.shape), value: x!.data }],
     onnx: c =>

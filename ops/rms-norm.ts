@@ -11,7 +11,7 @@ import { node } from '../harness/scalars.ts'
 type A = { axis: number; epsilon: number }
 
 const fields = {
-  own: h.int(0, 4), // 0 … 2: float32
+  own: h.int(0, 4), // 0 … 2: float32, a scale of the normalised shape
   ...rowFields,
   plain: h.flag, // scale is 1
   narrow: h.int(0, 3), // 2: scale of one axis; 3: of length 1
@@ -23,7 +23,7 @@ const fields = {
 const valid = h.generator(fields, raw => {
   const { shape, axis, from } = rowShape(raw)
   const dtype: h.DType = raw.own > 2 && raw.half === 2 ? 'float16' : 'float32'
-  const own = raw.narrow < 2 ? shape.slice(from) : raw.narrow === 2 ? shape.slice(-1) : [1]
+  const own = raw.own < 3 || raw.narrow < 2 ? shape.slice(from) : raw.narrow === 2 ? shape.slice(-1) : [1]
   const scale = raw.plain ? { ...ones(own), dtype } : fillSpread(fields.scale, raw.scale, own, dtype)
   return h.drawn<A>({ axis, epsilon: h.pick(EPSILONS, raw.epsilon) }, h.fill(fields.x, raw.x, shape, dtype), scale)
 })

@@ -61,15 +61,15 @@ function expect(a: A, x: h.Real): h.Expected[] {
 function onnx(c: h.Case<A>): h.Lowering<h.OnnxForm>[] {
   const { blocksize: b } = c.attributes
   const x = c.inputs[0]!
+  const attributes = { blocksize: b }
+  const s2d = { op: 'SpaceToDepth', attributes }
+  const paths: h.Lowering<h.OnnxForm>[] = [say('node', { ...s2d, opset: 13 })]
+  if (c.valid === false) return paths
   const six = { opset: 13, constants: { six: int64(split(b, x.shape)), four: int64(joined(b, x.shape)) } }
   const perm = permOf(c.attributes)
   const moves = [node('Reshape', ['x0', 'six'], 'r'), node('Transpose', 'r', 't', { perm }), node('Reshape', ['t', 'four'], 'y0')]
   const composed = { path: 'reshape-transpose', form: { ...six, nodes: moves } }
   if (c.attributes.mode === 'CRD') return [composed]
-  const attributes = { blocksize: b }
-  const s2d = { op: 'SpaceToDepth', attributes }
-  const paths: h.Lowering<h.OnnxForm>[] = [say('node', { ...s2d, opset: 13 })]
-  if (c.valid === false) return paths
   paths.push(say('opset-1', { ...s2d, opset: 9 }), say('opset-21', { ...s2d, opset: 21 }), composed)
   const back = [node('SpaceToDepth', 'x0', 's', attributes), node('DepthToSpace', 's', 'd', attributes), node('SpaceToDepth', 'd', 'y0', attributes)]
   paths.push({ path: 'there-and-back', form: { opset: 13, nodes: back } })
@@ -85,8 +85,8 @@ function tfjs(c: h.Case<A>): h.Lowering<h.TfjsForm>[] {
     [0, 0],
   ]
   const call = (tf: any, [t]: readonly any[]) => [tf.spaceToBatchND(t, [b, b], none)]
-  if (c.valid === false)
-    return [{ path: 'space-to-batch', form: { prepare: t => [x.shape.length === 4 ? h.permute(t[0]!, h.toLast(4)) : t[0]!], call } }]
+  if (c.valid === false && x.shape.length !== 4) return [{ declined: 'spaceToBatchND takes any rank' }]
+  if (c.valid === false) return [{ path: 'space-to-batch', form: { prepare: t => [h.permute(t[0]!, h.toLast(4))], call } }]
   return [
     {
       path: 'reshape-transpose',

@@ -173,7 +173,7 @@ export default h.defineOp<A>({
     const split = numbersOf(n, 'split', 1)
     const count = n.attributes['num_outputs'] ?? split?.length
     if (count === undefined) return { declined: 'how many outputs the node has is not in its attributes' }
-    return { attributes: given({ axis: Number(n.attributes['axis'] ?? 0), split, num_outputs: Number(count) }), inputs: n.inputs.slice(0, 1) }
+    return { attributes: given({ axis: Number(n.attributes['axis'] ?? 0), split, num_outputs: Number(count) }), inputs: n.inputs }
   },
   expect: (a, [x]) => expect(a, x!),
   onnx,

@@ -107,7 +107,7 @@ export default h.defineOp<A>({
   operators: ['Tile'],
   fromOnnx(n) {
     const repeats = numbersOf(n, 'repeats', 1)
-    return repeats ? { attributes: { repeats }, inputs: n.inputs.slice(0, 1) } : { declined: 'repeats that only the run knows' }
+    return repeats ? { attributes: { repeats }, inputs: n.inputs } : { declined: 'repeats that only the run knows' }
   },
   expect: (a, [x]) => expect(a, x!),
   onnx,

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rank } from '../harness/backends.ts'
+import type { KnownDefect } from '../harness/catalogue.ts'
 import { fileError } from '../harness/errors.ts'
 import type { Entry } from '../harness/journal.ts'
 import type { Cell, RunFile, Summary } from '../harness/summary.ts'
@@ -35,8 +36,9 @@ export function pageData(
   const opNames = [...new Set([...run.ops, ...summary.cells.map(c => c.op)])].sort()
   const opOf = new Map(opNames.map((o, i) => [o, i]))
   const walk = walkEntries(entries, defects, opNames, numberOf)
+  const knownById = new Map((history.known ?? []).map(d => [d.id, d]))
   const runs = [...history.runs.map(indexed), indexed(pastRun(run, summary))]
-  const pages = defects.map(d => defectPage(d, walk.rows.get(d.case.id) ?? [], numberOf, opOf, track(d.id, d.op, d.backends, runs), known))
+  const pages = defects.map(d => defectPage(d, walk.rows.get(d.case.id) ?? [], numberOf, opOf, track(d.id, d.op, d.backends, runs), known, knownById))
   const here = new Set(defects.map(d => d.id))
   return {
     schema: 1,
@@ -163,54 +165,42 @@ function cellPage(c: Cell, w: Walk, numberOf: ReadonlyMap<string, number>, opOf:
   }
 }
 
-/** Fields that triage may or may not fill; the page shows what is there. */
-interface Further {
-  instead?: unknown
-  recipe?: unknown
-  support?: unknown
-  firstSeen?: unknown
-  lastSeen?: unknown
-  first?: unknown
-  last?: unknown
+/** How well the rule is known, in one sentence. */
+function measuredOf(d: Defect): string | undefined {
+  const { exact, checked, support } = d.rule
+  const c = checked?.inside
+  if (exact) return `Right in at least 95 % of fresh cases inside and one step outside of it${c ? ` (${c.right} of ${c.of} inside)` : ''}.`
+  if (c?.of) return `Fails in ${c.right} of ${c.of} fresh cases like this: not exact.`
+  if (support)
+    return `Inside it ${support.inside.fails} of ${support.inside.fails + support.inside.passes} trials fail, around it ${support.outside.fails} of ${support.outside.fails + support.outside.passes}; not checked on fresh ones.`
+  return undefined
 }
-const said = (v: unknown): string | undefined => {
-  if (typeof v === 'string') return v || undefined
-  const o = v as { text?: string; sentence?: string; says?: string; name?: string; version?: string; date?: string } | null | undefined
-  return o?.text ?? o?.sentence ?? o?.says ?? o?.name ?? o?.version ?? o?.date ?? undefined
-}
-function recipeOf(v: unknown): PageDefect['recipe'] {
-  if (!v) return undefined
-  if (typeof v === 'string') return { text: '', code: v }
-  const o = v as { text?: string; code?: string; path?: string; note?: string; cost?: unknown; ratio?: number }
-  const cost = typeof o.cost === 'string' ? o.cost : typeof o.cost === 'number' ? `${o.cost.toPrecision(2)} × the time` : undefined
-  return { text: o.text ?? o.note ?? '', ...(o.code ? { code: o.code } : o.path ? { code: `path ${o.path}` } : {}), ...(cost ? { cost } : {}) }
-}
-/** `reach`: layers of real models that the rule matches, by model. */
-function reachOf(reach: readonly unknown[]): PageDefect['reach'] {
-  let layers = 0
-  const models: string[] = []
-  for (const r of reach as { model?: string; layers?: number | unknown[]; count?: number }[]) {
-    layers += typeof r.layers === 'number' ? r.layers : Array.isArray(r.layers) ? r.layers.length : (r.count ?? 1)
-    if (r.model) models.push(r.model)
-  }
-  return { layers, models: [...new Set(models)] }
-}
+const pageRecipe = (r: NonNullable<Defect['recipe']>): PageDefect['recipe'] => ({
+  text: `Verified on ${r.verified} ${r.verified === 1 ? 'smallest case' : 'smallest cases'} (path ${r.path}).`,
+  code: r.text,
+  ...(r.cost === null ? {} : { cost: `${Number(r.cost.toPrecision(2))} × the time of the failing call` }),
+})
+const reachOf = (reach: Defect['reach']): PageDefect['reach'] => ({
+  layers: reach.reduce((n, r) => n + r.layers, 0),
+  models: [...new Set(reach.map(r => r.model))],
+})
+const sighting = (s: { run: string; date: string }): string => [s.date, s.run].filter(Boolean).join(', ')
 
 function defectPage(
-  d: Defect & Further,
+  d: Defect,
   lines: readonly Entry[],
   numberOf: ReadonlyMap<string, number>,
   opOf: ReadonlyMap<string, number>,
   letters: string,
   known: Known,
+  knownById: ReadonlyMap<string, KnownDefect>,
 ): PageDefect {
   const p = picture(d, known.ops.get(d.op), known.arithmetic.get(d.way.backend))
   const caseText = describe(d.case)
   const numbers = (names: readonly string[]) => names.flatMap(b => (numberOf.has(b) ? [numberOf.get(b)!] : []))
   const { id: _, ...content } = d.case
-  const recipe = recipeOf(d.recipe)
-  const [instead, measured] = [said(d.instead), said(d.support)]
-  const [first, last] = [said(d.firstSeen ?? d.first), said(d.lastSeen ?? d.last)]
+  const measured = measuredOf(d)
+  const seen = knownById.get(d.id)
   return {
     id: d.id,
     op: opOf.get(d.op) ?? 0,
@@ -219,8 +209,9 @@ function defectPage(
     rule: d.rule.text,
     ruled: d.rule.text !== caseText,
     ...(measured ? { measured } : {}),
-    ...(instead ? { instead } : {}),
-    ...(recipe ? { recipe } : {}),
+    ...(d.instead ? { instead: d.instead.sentence } : {}),
+    ...(d.recipe ? { recipe: pageRecipe(d.recipe) } : {}),
+    ...(d.related?.length ? { related: d.related } : {}),
     because: d.because,
     backends: numbers(d.backends),
     paths: d.paths,
@@ -242,8 +233,8 @@ function defectPage(
     status: d.status,
     news: newsOf(letters),
     track: letters,
-    ...(first ? { firstSeen: first } : {}),
-    ...(last ? { lastSeen: last } : {}),
+    ...(seen ? { firstSeen: sighting(seen.firstSeen), lastSeen: sighting(seen.lastSeen) } : {}),
+    ...(seen?.reason ? { reason: seen.reason } : {}),
     links: d.links,
   }
 }

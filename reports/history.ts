@@ -1,6 +1,7 @@
 /** history.json: what earlier runs found, copied beside a run, so that its report is a function of its folder. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { KnownDefect } from '../harness/catalogue.ts'
 import { writeJson } from '../harness/files.ts'
 import type { RunFile, Summary } from '../harness/summary.ts'
 
@@ -22,6 +23,8 @@ export interface History {
   known?: unknown[]
   /** Oldest first. */
   runs: PastRun[]
+  /** Entries of the catalogue that the run compared with. */
+  known?: readonly KnownDefect[]
 }
 const KEEP = 60
 

@@ -103,6 +103,10 @@ export interface PageDefect {
   track: string
   firstSeen?: string
   lastSeen?: string
+  /** What stands behind a known entry. */
+  reason?: string
+  /** Entries that may have the same cause. */
+  related?: readonly string[]
   links: readonly string[]
 }
 export interface PageRun {

@@ -10,7 +10,7 @@ export default {
   modes: ['all', 'basic', 'disabled', 'threads'],
   // the last one: pooling over four or more axes
   noKernel:
-    /mode only supports|Failed to find kernel for|Could not find an implementation for|NOT_IMPLEMENTED|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models|Unsupported pooling size/,
+    /mode only supports|Failed to find kernel for|Non per-tensor quantization is not supported|trainingMode is not supported|Could not find an implementation for|NOT_IMPLEMENTED|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models|Unsupported pooling size/,
   async open(mode) {
     const ort = await import('onnxruntime-node')
     const threads = mode === 'threads' ? 2 : 1

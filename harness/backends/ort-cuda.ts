@@ -24,7 +24,7 @@ export default {
   arithmetic: { ...ieee32, declares: ['tf32', 'f32-fast'] },
   modes: MODES,
   noKernel:
-    /mode only supports|Failed to find kernel for|explicitly disabled by the user|Could not find an implementation for|NOT_IMPLEMENTED|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models/,
+    /mode only supports|Failed to find kernel for|Non per-tensor quantization is not supported|trainingMode is not supported|explicitly disabled by the user|Could not find an implementation for|NOT_IMPLEMENTED|No Op registered for|is not a registered function\/op|only \*guarantees\* support for models/,
   deviceLost: /CUDA failure (46|214|219|700|719|999)\b/, // devices unavailable, uncorrectable ECC, unrecoverable errors (cudaError in driver_types.h)
   cost: 3,
   async environment(mode): Promise<Record<string, string>> {

@@ -11,7 +11,7 @@ export default {
   modes: ['all', 'disabled'],
   needs: ['chromium'],
   noKernel:
-    /mode only supports|Failed to find kernel for|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
+    /mode only supports|Failed to find kernel for|Non per-tensor quantization is not supported|trainingMode is not supported|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   async open(mode) {
     const ort = await servedOrt('ort.wasm.min.mjs')

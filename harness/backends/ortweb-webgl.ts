@@ -12,7 +12,7 @@ export default {
   needs: ['chromium'],
   // operator or opset; dtype; rank
   noKernel:
-    /mode only supports|Failed to find kernel for|cannot resolve operator|unsupported data type|Invalid input (tensor )?types?\b|expected type '\w+' but got|input(s)? should be float type|currently only support 2-dimensional|Only support 4-D|for rank \d+ is not yet supported|unsupported (output )?dimension/i,
+    /mode only supports|Failed to find kernel for|Non per-tensor quantization is not supported|trainingMode is not supported|cannot resolve operator|unsupported data type|Invalid input (tensor )?types?\b|expected type '\w+' but got|input(s)? should be float type|currently only support 2-dimensional|Only support 4-D|for rank \d+ is not yet supported|unsupported (output )?dimension/i,
   deviceLost: /context (is |was )?lost/i,
   cost: 5,
   async open() {

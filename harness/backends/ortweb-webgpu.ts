@@ -12,7 +12,7 @@ export default {
   needs: ['chromium'],
   // the last two: a node that no provider took, and half precision on a device without it
   noKernel:
-    /mode only supports|Failed to find kernel for|explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models|Provider type for \w+ node .* is not set|the device does not support it/,
+    /mode only supports|Failed to find kernel for|Non per-tensor quantization is not supported|trainingMode is not supported|explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models|Provider type for \w+ node .* is not set|the device does not support it/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   deviceLost: /device (is |was )?lost|lost device/i,
   cost: 20,

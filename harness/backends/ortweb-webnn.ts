@@ -14,7 +14,7 @@ export default {
   modes: ['all', 'disabled'],
   needs: ['chromium'],
   noKernel:
-    /mode only supports|Failed to find kernel for|explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
+    /mode only supports|Failed to find kernel for|Non per-tensor quantization is not supported|trainingMode is not supported|explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   deviceLost: /context (is |was )?lost/i,
   cost: 10,

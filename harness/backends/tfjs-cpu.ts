@@ -8,7 +8,7 @@ export default {
   host: 'child',
   arithmetic: ieee32,
   modes: ['plain'],
-  noKernel: /Kernel '.*' not registered for backend/,
+  noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   async open() {
     const tf = await import('@tensorflow/tfjs')
     await tf.setBackend('cpu')

@@ -9,7 +9,7 @@ export default {
   arithmetic: ieee32,
   modes: ['default'],
   needs: ['chromium'],
-  noKernel: /Kernel '.*' not registered for backend/,
+  noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   async open() {
     const tf = await import('@tensorflow/tfjs')
     await tf.setBackend('cpu')

@@ -8,7 +8,7 @@ export default {
   host: 'child',
   arithmetic: ieee32,
   modes: ['simd'],
-  noKernel: /Kernel '.*' not registered for backend/,
+  noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   async open() {
     const tf = await import('@tensorflow/tfjs')

@@ -9,7 +9,7 @@ export default {
   arithmetic: ieee32,
   modes: ['simd', 'threads'],
   needs: ['chromium'],
-  noKernel: /Kernel '.*' not registered for backend/,
+  noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   async open(mode) {
     const tf = await import('@tensorflow/tfjs')

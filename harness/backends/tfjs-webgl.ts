@@ -13,7 +13,7 @@ export default {
   arithmetic: glsl32,
   modes: ['packed', 'unpacked', 'forward'],
   needs: ['chromium'],
-  noKernel: /Kernel '.*' not registered for backend/,
+  noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   deviceLost: /context (is |was )?lost/i,
   cost: 10,
   async open(mode) {

@@ -9,7 +9,7 @@ export default {
   arithmetic: wgsl32,
   modes: ['device', 'forward'],
   needs: ['vulkan'],
-  noKernel: /Kernel '.*' not registered for backend/,
+  noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   deviceLost: /device (is |was )?lost|lost device/i,
   cost: 6,
   async open(mode) {

@@ -10,7 +10,7 @@ export default {
   arithmetic: wgsl32,
   modes: ['default', 'forward'],
   needs: ['chromium'],
-  noKernel: /Kernel '.*' not registered for backend/,
+  noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   deviceLost: /device (is |was )?lost/i,
   cost: 20,
   async open(mode) {

@@ -1,6 +1,7 @@
 /** `merge <runs…> --out DIR`: the shards of one plan as one run. A missing shard is shown as missing. */
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { readHistory } from '../../reports/history.ts'
 import { readRun, writeReports } from '../../reports/write.ts'
 import { fileError, UserError } from '../errors.ts'
 import { makeFolder, writeJson } from '../files.ts'
@@ -71,6 +72,7 @@ export async function mergeCommand(given: readonly string[], flags: { out?: stri
     shards: { of: n, here: [...here].sort((a, b) => a - b), missing, cut },
   }
   writeJson(join(out, 'run.json'), merged)
+  writeJson(join(out, 'history.json'), { ...readHistory(taken[0]!.dir), runs: [] }) // the catalogue that every shard compared with
   const { summary, defects } = await writeReports(out)
   if (flags.json) process.stdout.write(`${JSON.stringify({ ...summary, shards: merged.shards })}\n`)
   else {

@@ -14,23 +14,27 @@ import { follow } from '../follow.ts'
 import { childHost } from '../hosts/child.ts'
 import type { Host } from '../hosts/host.ts'
 import { pageHost } from '../hosts/page.ts'
-import { type Entry, type Journal, openJournal } from '../journal.ts'
+import { type Entry, type Journal, openJournal, settled } from '../journal.ts'
 import { judge } from '../judge.ts'
 import { loadOps } from '../ops.ts'
 import { duration, integer, type RunFlags, selectOps, shardOf, withConfig, words } from '../options.ts'
 import { caseOf, type Planned, planHash, planned } from '../plan.ts'
 import { type BackendStatus, line, type Progress, referenceCache, runPlan } from '../run.ts'
+import { stateful } from '../stateful.ts'
 import type { RunFile, Summary } from '../summary.ts'
 import { bySeverity, defectLines, ink, matrix, progressLines } from '../terminal.ts'
 import type { Defect } from '../triage.ts'
 import { type Backend, type Case, ieee32, type Op, type Outcome } from '../types.ts'
 import { ROOT, VERSION } from '../version.ts'
+import { witness } from '../witness.ts'
 
 export const hostOf = (b: Backend): Host => (b.host === 'child' ? childHost(b, {}) : pageHost(b, {}))
 const DEFAULT_CASES = 600
 const DEFAULT_BUDGET = '3m'
 /** Share of a budget after which the plan stops, so that what failed can still be made small. */
 const PLAN_SHARE = 0.7
+/** … and after which no further sequence is begun. */
+const SEQUENCES_SHARE = 0.77
 
 /** First interrupt: stop cleanly and write every report; second: stop at once. */
 export function interruptible() {
@@ -132,6 +136,7 @@ export async function runCommand(given: RunFlags): Promise<number> {
     `opcompat ${VERSION}   seed ${seed}   ${external ? `${external.length} external cases` : `${chosen.length} operations`}   ${backends.length + (published ? 1 : 0)} backends`,
   )
   const hosts = backends.map(hostOf)
+  const seen = witness(seed, ops)
   let ended: 'clean' | 'interrupted' = 'clean'
   try {
     const sequence = external ? fromFile(external) : fromPlan(seed, chosen, cases, shard)
@@ -148,17 +153,20 @@ export async function runCommand(given: RunFlags): Promise<number> {
         until: started + budget * (external ? 1 : PLAN_SHARE),
         stopped: interrupt.stopped,
         progress: view.update,
+        ...(external ? {} : { note: seen.note }),
       })),
     )
     if (!external) {
       const live = hosts.filter(h => run.backends.some(b => b.name === h.backend.name && b.status !== 'not-run'))
+      const until = started + budget * SEQUENCES_SHARE
+      await stateful({ seed, ops, hosts: live, witness: seen, journal: tee, until, stopped: interrupt.stopped, progress: view.sequences })
       const belongs = matcher(known, ops)
       await follow({
         seed,
         known,
         matched: e => !!belongs(e),
         ops,
-        entries: [...entries],
+        entries: settled(entries),
         hosts: live,
         journal: tee,
         until: started + budget,
@@ -285,6 +293,10 @@ function progressView(c: ReturnType<typeof ink>, quiet: boolean, title: string) 
   return {
     update(p: Progress) {
       rows.set(p.backend, p)
+      render()
+    },
+    sequences(done: number, of: number, what: string) {
+      following = `  the same cases after others: ${done} of ${of} (${what})`
       render()
     },
     following(done: number, of: number, what: string) {

@@ -1,4 +1,5 @@
 /** `setup`: native runtimes that npm cannot bring, into the cache: what is fetched is pinned, what is made is listed, and nothing is ever half done. */
+import { dirname } from 'node:path'
 import { loadBackends } from '../backends.ts'
 import { nearest, UserError } from '../errors.ts'
 import { childHost } from '../hosts/child.ts'
@@ -81,7 +82,7 @@ export async function setupCommand(words: readonly string[], flags: SetupFlags, 
   await alone(site, async () => {
     sweep(site.root)
     for (const target of targets) {
-      site.say(isSetUp(target, site) ? target : `${target} into ${site.root}`)
+      site.say(isSetUp(target, site) ? target : `${target}, into the cache ${dirname(site.root)}`)
       requireSpace(site, target, costOf(target, site, choice).peak)
       await setUp(target, site, choice)
       if (target !== 'browser') await smoke(target, site, false)

@@ -97,6 +97,7 @@ export async function buildAddon(b: Build, site: Site, scratch: string): Promise
     '-ldl',
   ])
   const out = join(b.pkg, 'lib', `napi-v${NAPI}`)
+  const addon = join(out, 'tfjs_binding.node')
   mkdirSync(out, { recursive: true })
   await compile(site, compiler, 'the addon of tfjs-node', [
     '-std=c++17',
@@ -111,7 +112,7 @@ export async function buildAddon(b: Build, site: Site, scratch: string): Promise
     `-I${b.include}`,
     `-I${dirname(b.pkg)}`,
     '-o',
-    join(out, 'tfjs_binding.node'),
+    addon,
     ...['tfjs_backend.cc', 'tfjs_binding.cc'].map(f => join(b.pkg, 'binding', f)),
     `-L${lib}`,
     // the order is the order of look-up: the trace's TFE_Execute stands before TensorFlow's; nobody asks for the stand-ins by name, so none may be dropped
@@ -121,4 +122,7 @@ export async function buildAddon(b: Build, site: Site, scratch: string): Promise
     '-l:libtensorflow_framework.so.2',
     '-Wl,-rpath,$ORIGIN/../../deps/lib',
   ])
+  const loaded = await program(site, process.execPath, ['-e', `require(${JSON.stringify(addon)})`], { env: { TF_CPP_MIN_LOG_LEVEL: '2' } })
+  if (loaded.status !== 0)
+    throw new UserError(`the addon of tfjs-node was built, but it cannot be loaded: ${lastLines(loaded.err.replace(/\n\s+at [^\n]*/g, ''), 4)}`)
 }

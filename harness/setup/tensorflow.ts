@@ -184,30 +184,29 @@ export async function setupTensorflow(native: Native, site: Site, tensorflow = '
   if (!(await findCompiler(site))) throw new UserError(NO_COMPILER) // before anything is fetched
   const npm = await ensure(npmPart(), site)
   const wanted = variants(native).filter(v => v.tensorflow === tensorflow)
-  const { variant, place } = await libraryOf(native, npm, wanted, site)
-  for (const w of variant.cuda) await ensure(cudaPart(w), site)
-  await ensure(buildPart(native, variant, npm, place), site)
+  const candidates: readonly { variant: Variant; part: Part }[] = await sources(native, npm, wanted, site)
+  for (const [i, { variant, part }] of candidates.entries())
+    try {
+      const library = await ensure(part, site)
+      for (const w of variant.cuda) await ensure(cudaPart(w), site)
+      await ensure(buildPart(native, variant, npm, library), site)
+      return
+    } catch (error) {
+      if (!(error instanceof UserError) || i === candidates.length - 1) throw error
+      site.say(`  ! ${error.message}\n  · from PyPI instead`)
+    }
 }
-/** The publisher's own archive where its host answers, else the wheel; what is there already is not fetched again from elsewhere. */
-async function libraryOf(native: Native, npm: string, wanted: readonly Variant[], site: Site): Promise<{ variant: Variant; place: string }> {
-  for (const variant of wanted) {
-    const place = join(site.root, variant.library)
-    if (whole(place)) return { variant, place }
-  }
+/** Where the library may come from, in order: what is there already, the publisher's own archive where its host answers, the wheel. */
+async function sources(native: Native, npm: string, wanted: readonly Variant[], site: Site): Promise<{ variant: Variant; part: Part }[]> {
   const wheel = wanted.find(v => v.part)!
+  const last = { variant: wheel, part: wheel.part! }
   const published = wanted.find(v => !v.part)
-  if (published) {
-    const archive = PUBLISHER[native === 'tfjs-node' ? 'cpu' : 'gpu']
-    const address = addressOf(archive, packageIn(npm, native), site.env)
-    const size = address ? await answers(address) : null
-    if (address && size !== null)
-      try {
-        return { variant: published, place: await ensure(publisherPart(archive, address, size), site) }
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error
-        site.say(`  ! ${error.message}`)
-      }
-    else site.say("  · the publisher's host does not answer: TensorFlow comes from PyPI")
-  }
-  return { variant: wheel, place: await ensure(wheel.part!, site) }
+  if (!published || whole(join(site.root, wheel.library))) return [last]
+  const archive = PUBLISHER[native === 'tfjs-node' ? 'cpu' : 'gpu']
+  const address = addressOf(archive, packageIn(npm, native), site.env)
+  const there = whole(join(site.root, published.library))
+  const size = there || !address ? 0 : await answers(address)
+  if (address && size !== null) return [{ variant: published, part: publisherPart(archive, address, size) }, last]
+  site.say("  · the publisher's host does not answer: TensorFlow comes from PyPI")
+  return [last]
 }

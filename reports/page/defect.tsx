@@ -127,6 +127,18 @@ export function Defect({ m, id }: { m: Model; id: string }) {
             {d.lastSeen ? `Last seen ${d.lastSeen}. ` : `Last seen in ${m.history[d.track.lastIndexOf('1')]?.name ?? m.run.name}. `}
             {plural(d.hits, 'trial')} of this run.
           </p>
+          {d.reason && <p class="small">{d.reason}</p>}
+          {d.related?.length ? (
+            <p class="small">
+              Perhaps the same cause:{' '}
+              {d.related.map((id, i) => (
+                <span key={id}>
+                  {i > 0 && ', '}
+                  <a href={link('defect', [id])}>{id}</a>
+                </span>
+              ))}
+            </p>
+          ) : null}
         </div>
       </section>
     </article>
