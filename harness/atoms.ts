@@ -6,7 +6,7 @@ export interface Atom {
   fact: string
   /** For lists: the axes for which it has to hold. */
   on?: Axes
-  is: '=' | '!=' | '>=' | '<=' | '>' | '<' | 'in' | 'divisible by'
+  is: '=' | '!=' | '>=' | '<=' | '>' | '<' | 'in' | 'divisible by' | 'not divisible by'
   value?: number | string | readonly (number | string)[]
   /** Compared with this fact on the same axis instead of a value. */
   than?: string
@@ -33,6 +33,8 @@ function compare(a: number | string, is: Atom['is'], b: Atom['value']): boolean 
       return a < b
     case 'divisible by':
       return a % b === 0
+    case 'not divisible by':
+      return a % b !== 0
     default:
       return is satisfies never
   }
@@ -66,9 +68,13 @@ export const atomsOf = (p: Predicate): readonly Atom[] => ('any' in p ? p.any.fl
 const SIGN: Readonly<Record<string, string>> = { '>=': '≥', '<=': '≤', '!=': '≠' }
 const word = (v: unknown) => (typeof v === 'number' && !Number.isInteger(v) ? String(Number(v.toPrecision(6))) : String(v))
 function phrase(a: Atom): string {
+  if (a.fact === 'call') return 'the call has to be refused'
   const where = a.on === 'any' ? ' on some axis' : a.on === 'first' ? ' on the first axis' : a.on === 'last' ? ' on the last axis' : ''
   if (a.is === 'in') return `${a.fact} is ${(a.value as readonly unknown[]).map(word).join(' or ')}${where}`
-  if (a.is === 'divisible by') return `${a.fact} is a multiple of ${word(a.value)}${where}`
+  if (a.is === 'divisible by' || a.is === 'not divisible by') {
+    const no = a.is === 'divisible by' ? '' : 'not '
+    return a.value === 2 ? `${a.fact} is ${no ? 'odd' : 'even'}${where}` : `${a.fact} is ${no}a multiple of ${word(a.value)}${where}`
+  }
   if (/^result (NaN|infinite|all zero)$/.test(a.fact)) {
     const yes = (a.is === '=' && a.value === 1) || (a.is === '>=' && a.value === 1) || (a.is === '!=' && a.value === 0)
     const what = { 'result NaN': 'holds a NaN', 'result infinite': 'holds an infinity', 'result all zero': 'is all zero' }[a.fact]
@@ -91,15 +97,19 @@ export function costOf(a: Atom): number {
       ? 1 + 0.4 * ((a.value as readonly unknown[]).length - 1)
       : a.is === '=' && typeof a.value === 'number'
         ? 1.3
-        : a.is === 'divisible by'
-          ? 1.8
-          : 1
+        : a.is === '!='
+          ? 1.15
+          : a.is.endsWith('divisible by')
+            ? 1.6 + 0.05 * Math.log2(a.value as number)
+            : 1
   const axis = a.on === 'first' || a.on === 'last' ? 0.5 : 0
   const derived = /^(elements|pixels|x\d+ (shape|dim|rank)|terms|kernel volume|span|windows|left over|fraction|begin −)/.test(a.fact)
     ? 0.5
     : isResultFact(a.fact)
       ? 0.7
-      : 0
+      : /^(channels per|filters per|effective|pixels)/.test(a.fact)
+        ? 0.15
+        : 0
   return value + axis + derived + (a.than ? 0.3 : 0)
 }
 
@@ -152,7 +162,11 @@ export function candidates(anchor: Facts, samples: readonly { facts: Facts; fail
         add({ fact, is: '<=', value: t })
         if (t !== v && seen.length <= 6) add({ fact, is: '!=', value: t })
       }
-      if (Number.isInteger(v) && v >= 2) for (const m of MODULI) if (v >= m) add({ fact, is: 'divisible by', value: m })
+      if (Number.isInteger(v) && seen.length > 2)
+        for (const m of MODULI) {
+          if (v >= m) add({ fact, is: 'divisible by', value: m })
+          add({ fact, is: 'not divisible by', value: m })
+        }
     } else {
       const seen = numbers(fact, w => (typeof w === 'object' ? w : []))
       if (seen.length < 2) continue
@@ -164,7 +178,8 @@ export function candidates(anchor: Facts, samples: readonly { facts: Facts; fail
           add({ fact, on, is: '<=', value: t })
           if (seen.length <= 6) add({ fact, on, is: '!=', value: t })
         }
-        if (on === 'any' || on === 'all' || on === 'last') for (const m of MODULI) add({ fact, on, is: 'divisible by', value: m })
+        if (on === 'any' || on === 'all' || on === 'last')
+          for (const m of MODULI) for (const is of ['divisible by', 'not divisible by'] as const) add({ fact, on, is, value: m })
       }
     }
   }

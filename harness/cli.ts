@@ -119,6 +119,13 @@ program
   .option('--json', 'as JSON')
   .action((run, flags) => does(async () => (await import('./commands/coverage.ts')).coverageCommand(run, flags))())
 
+program
+  .command('repro <id>')
+  .description('a defect as a page, a Node script or an issue text that needs no opcompat')
+  .option('--as <form>', 'html, node or md (default md)')
+  .option('--out <file>', 'write it there instead of printing it')
+  .action((id, flags) => does(async () => (await import('./commands/repro.ts')).reproCommand(id, flags))())
+
 const catalogue = program
   .command('catalogue')
   .description('the known defects: show, update from a run, verify on this machine, measure the clustering')

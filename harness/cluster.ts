@@ -93,19 +93,33 @@ function relation(
     return speaks(a.show.verdict.kind) && message(a).length > 12 ? 'one' : 'none'
   }
   const [ab, ba] = [covers(a, [...kb.facts, kb.own]), covers(b, [...ka.facts, ka.own])]
-  if (ab < 0.5 && ba < 0.5) return 'none'
-  if (ab < 0.5 || ba < 0.5) return 'related'
+  const [least, most] = [Math.min(ab, ba), Math.max(ab, ba)]
+  if (most < 0.25) return 'none'
+  const replay = ops && !says ? sameOutput(a, b, ops, names) : null
+  // the same changed definition explains both: their rules may each see a part of it
+  if (replay === 'named' && (most >= 0.5 || least >= 0.25)) return 'one'
+  if (most < 0.5) return 'none'
+  if (least < 0.5) return 'related'
   const narrow = atomsOf(a.rule.predicate).length > 0 && atomsOf(b.rule.predicate).length > 0
   if (says) return ab >= 0.5 && ba >= 0.5 && (narrow || message(a) === message(b)) ? 'one' : 'related'
-  const replay = ops ? sameOutput(a, b, ops, names) : null
-  if (replay !== null) return replay ? 'one' : 'related'
+  if (replay !== null) return replay !== 'differs' ? 'one' : 'related'
   // outputs that equal nothing named: only rules that cover each other's trials nearly completely, the same way around
   const [x, y] = [a.show.verdict.evidence?.value, b.show.verdict.evidence?.value]
   return narrow && ab >= 0.9 && ba >= 0.9 && (x === y || x === 'few' || y === 'few') ? 'one' : 'related'
 }
 
-/** Each smallest case's output as recorded is what the other's alternative gives for it. Null: neither has an alternative. */
-function sameOutput(a: Candidate, b: Candidate, ops: ReadonlyMap<string, Op>, names: Map<Candidate, string | null>): boolean | null {
+/** Names that say little: many causes give zeros. */
+const VAGUE = /^(zero|input|rounded|rounded down|cut off|other sign|negative as zero)$/
+/**
+ * Each smallest case's output as recorded is what the other's alternative gives for it; `named`: the same alternative of an attribute or input explains both.
+ * Null: neither has an alternative.
+ */
+function sameOutput(
+  a: Candidate,
+  b: Candidate,
+  ops: ReadonlyMap<string, Op>,
+  names: Map<Candidate, string | null>,
+): 'named' | 'fits' | 'differs' | null {
   const op = ops.get(a.show.case.op)
   if (!op) return null
   const name = (c: Candidate) => {
@@ -114,11 +128,11 @@ function sameOutput(a: Candidate, b: Candidate, ops: ReadonlyMap<string, Op>, na
   }
   const [na, nb] = [name(a), name(b)]
   if (na === null && nb === null) return null
-  if (na === nb) return true
-  const fits = (n: string | null, c: Candidate) => n === null || needsNothing(gives(op, n, c.show.case, observedOf(c.show)))
-  return fits(na, b) && fits(nb, a) && na !== null && nb !== null
+  if (na === nb) return VAGUE.test(na!) ? 'fits' : 'named'
+  if (na === null || nb === null) return 'differs'
+  const fits = (n: string, c: Candidate) => gives(op, n, c.show.case, observedOf(c.show)) === true
+  return fits(na, b) && fits(nb, a) ? 'fits' : 'differs'
 }
-const needsNothing = (v: boolean | null) => v === true
 
 /** Outputs of a line, where they were written out. */
 export const observedOf = (e: Entry): (Values | null)[] =>

@@ -281,7 +281,7 @@ function* lower(
   pick: (e: Expected) => Expected,
 ): Generator<[string, Tally]> {
   if (e.rule !== 'dot' || !gross(e, y.data, skip))
-    for (const precision of ROUNDED) {
+    for (const precision of ref.inputs.length > 2 ? ROUNDED : ROUNDED.slice(0, 4)) {
       const found = ref.rounded(precision)[j]
       const r = found && pick(found)
       if (!r || r.rule === 'either' || r.rule === 'decisions' || r.value.length !== e.value.length) continue
@@ -289,15 +289,11 @@ function* lower(
       if (t.bad >= 0 && r.rule === 'dot' && meanTerms(r.terms) > 256 && rms(y.data, r.value) < rms(y.data, e.value) / 8) t.bad = -1
       yield [precision.split('-')[0]!, t]
     }
+  if (e.rule !== 'dot') return
   // nothing that half precision cannot hold; NaN and infinities are open above
   const peaks = ref.inputs.map(x => (x ? x.data.reduce((m, v) => (Number.isFinite(v) ? Math.max(m, Math.abs(v)) : m), 0) : 0))
   if (peaks.some(p => p >= 65520)) return
   const largest = peaks.reduce((sum, p) => sum + p, 0)
-  if (e.rule === 'error') {
-    yield ['f16-accumulation', tally(e.value, allowedOf(e, halved(a), false), y.data, skip, a.flushesSubnormals)]
-    return
-  }
-  if (e.rule !== 'dot') return
   // f16 accumulation: [(1 + 2⁻¹¹)²(1 + k·2⁻¹¹) − 1]·b + 2⁻²⁵·(Σ|x| + Σ|w| + k), the last sums bounded by what the case holds.
   const allowed = e.value.map((_, i) => {
     const k = e.terms[i]!
@@ -318,15 +314,13 @@ function gross(e: Extract<Plain, { rule: 'dot' }>, y: Float64Array, skip: Uint8A
   }
   return false
 }
-// One object for each, so that bounds derived under it are found again.
-const derived = new WeakMap<Arithmetic, { doubled: Arithmetic; halved: Arithmetic }>()
-function under(a: Arithmetic) {
-  let known = derived.get(a)
-  if (!known) derived.set(a, (known = { doubled: { ...a, u: 2 * a.u }, halved: { ...a, u: Math.max(a.u, 2 ** -11) } }))
+// One object for each arithmetic, so that bounds derived under it are found again.
+const twice = new WeakMap<Arithmetic, Arithmetic>()
+function doubled(a: Arithmetic): Arithmetic {
+  let known = twice.get(a)
+  if (!known) twice.set(a, (known = { ...a, u: 2 * a.u }))
   return known
 }
-const doubled = (a: Arithmetic) => under(a).doubled
-const halved = (a: Arithmetic) => under(a).halved
 
 const equal = (a: number, b: number) => a === b || (a !== a && b !== b)
 const label = (v: number) => (Number.isFinite(v) ? 'a finite number' : String(v))

@@ -40,6 +40,7 @@ export function factsOf(c: Described, result?: Readonly<Record<string, number>>)
   const shape = x?.shape ?? []
   const rank = shape.length
   const spatial = Math.max(0, rank - 2)
+  facts.set('call', c.valid === false ? 'invalid' : 'valid')
   facts.set('rank', rank)
   if (x) facts.set('dtype', x.dtype)
   facts.set('elements', product(shape))
@@ -63,6 +64,7 @@ export function factsOf(c: Described, result?: Readonly<Record<string, number>>)
   })
   for (const [name, v] of Object.entries(c.attributes)) {
     const called = SINGULAR[name] ?? name
+    if (v === null || v === undefined) continue // a number that JSON cannot hold
     if (typeof v !== 'object') {
       facts.set(called, v)
       if (name === 'axis' && typeof v === 'number' && rank) facts.set('axis from the end', v < 0 ? -v : rank - v)
@@ -76,7 +78,7 @@ export function factsOf(c: Described, result?: Readonly<Record<string, number>>)
   windowFacts(facts, c.attributes, shape.slice(2), spatial)
   countFacts(facts, c)
   scaleFacts(facts, shape)
-  for (const [name, v] of Object.entries(result ?? {})) facts.set(name, v)
+  for (const [name, v] of Object.entries(result ?? {})) if (typeof v === 'number') facts.set(name, v)
   return facts
 }
 
@@ -181,7 +183,7 @@ export function resultFacts(expected: readonly Expected[]): Record<string, numbe
   const size = first.value.length
   return {
     'result elements': size,
-    ...(least <= most ? { 'result minimum': Math.fround(least), 'result maximum': Math.fround(most) } : {}),
+    ...(least <= most ? { 'result minimum': least, 'result maximum': most } : {}),
     'result NaN': nan,
     'result infinite': inf,
     'result all zero': nonzero || nan || inf ? 0 : 1,

@@ -170,7 +170,7 @@ export class Around {
       }
     }
     const count = { inside: 0, outside: 0 }
-    const limit = { inside: most, outside: atomsOf(p).length ? most : 0 }
+    const limit = { inside: most, outside: atomsOf(p).some(a => a.fact !== 'call') ? most : 0 }
     return this.take(raws(4000), limit.inside + limit.outside, c => {
       const f = facts(c)
       const side = satisfies(p, f) ? 'inside' : misses(p, f) === 1 ? 'outside' : null

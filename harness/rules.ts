@@ -115,8 +115,15 @@ function conjunctionOf(anchor: Facts, samples: readonly Sample[]): { atoms: Atom
   return { atoms: best.atoms.map(i => cols[i]!.atom), bits: best.bits, f: best.score + PRICE * best.cost }
 }
 
+const INVALID: Atom = { fact: 'call', is: '=', value: 'invalid' }
+/** The predicate around a smallest case; calls that have to be refused are another domain than valid ones, and say so. */
+export function learn(smallest: Facts, samples: readonly Sample[]): Predicate {
+  const p = separate(smallest, samples)
+  if (smallest.get('call') !== 'invalid') return p
+  return 'any' in p ? { any: p.any.map(q => ({ all: [INVALID, ...q.all] })) } : { all: [INVALID, ...p.all] }
+}
 /** The predicate that separates failing from passing samples around the smallest case. */
-export function learn(smallest: Facts, given: readonly Sample[]): Predicate {
+function separate(smallest: Facts, given: readonly Sample[]): Predicate {
   const samples = [...given].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
   const first = conjunctionOf(smallest, samples)
   const inFirst = (s: Sample) => conjunction(first.atoms, s.facts)

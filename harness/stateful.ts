@@ -57,20 +57,30 @@ export async function stateful(o: StatefulOptions): Promise<{ sequences: number;
       const seen = o.witness.seen(host.backend.name)
       if (!seen.length) return
       const search = searcher(host, o)
-      await turn(() => host.restart())
-      for (const s of seen) {
-        if (o.stopped() || Date.now() >= o.until) return
-        await turn(async () => {
-          if (await search(s, slotsFor(s))) total.unstable++
-        })
-        o.progress?.(++total.sequences, of, host.backend.name)
+      const known = new Set<Seen>()
+      // first every trial once, the last first: what the plan ran long after something that spoils it is run before that here
+      for (const [list, alone] of [
+        [[...seen].reverse(), true],
+        [seen, false],
+      ] as const) {
+        await turn(() => host.restart())
+        for (const s of list) {
+          if (o.stopped() || Date.now() >= o.until) return
+          if (!known.has(s) && (await turn(() => search(s, alone ? null : slotsFor(s))))) {
+            known.add(s)
+            total.unstable++
+          }
+          if (alone) continue
+          total.sequences++
+          o.progress?.(total.sequences, of, host.backend.name)
+        }
       }
     }),
   )
   return total
 }
 
-/** Runs the sequence of one trial after another on one backend; true: the trial is unstable, and its line is written. */
+/** Runs the sequence of one trial after another on one backend (`drawn` null: the trial alone); true: the trial is unstable, and its line is written. */
 function searcher(host: Host, o: StatefulOptions) {
   const { backend } = host
   const over = () => o.stopped() || Date.now() >= o.until
@@ -98,10 +108,10 @@ function searcher(host: Host, o: StatefulOptions) {
     return run(steps)
   }
 
-  return async (s: Seen, drawn: readonly Slot[]): Promise<boolean> => {
+  return async (s: Seen, drawn: readonly Slot[] | null): Promise<boolean> => {
     if (left <= 0 || (found.get(s.planned.op.name) ?? 0) >= ENOUGH) return false
     const target: Step = { case: s.planned.case, path: s.way.path, mode: s.way.mode }
-    const { steps, trials } = stepsOf(drawn, target, backend, o.seed, o.witness.deadly(backend.name))
+    const { steps, trials } = drawn ? stepsOf(drawn, target, backend, o.seed, o.witness.deadly(backend.name)) : { steps: [target], trials: [0] }
     const outcomes = await run(steps)
     const suspects = trials.filter(at => {
       const sign = signature(outcomes[at]!)
@@ -260,7 +270,8 @@ const REUSED: Record<Reuse, string> = {
   other: 'on a session used before with other numbers',
   beside: 'beside a second session',
 }
-function sentence({ after, reuse }: Past, d: Difference, once: boolean): string {
+/** What was seen and behind what; `once`: fresh processes did not show it again. */
+export function sentence({ after, reuse }: Past, d: Difference, once = false): string {
   const names = after.map(said)
   const short = names.length > 6 ? [`${names.length - 3} jobs`, ...names.slice(-3)] : names
   const how = [after.length ? `after ${short.join(', then ')}` : reuse ? '' : 'in another fresh process', reuse ? REUSED[reuse] : ''].filter(Boolean)

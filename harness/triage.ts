@@ -1,5 +1,6 @@
 /** From failing trials to causes: fingerprints of single cases, and defects as what shares a smallest case. Pure: a function of journal lines. */
 import { createHash } from 'node:crypto'
+import { atomsOf } from './atoms.ts'
 import { rank } from './backends.ts'
 import type { KnownDefect } from './catalogue.ts'
 import { merged } from './cluster.ts'
@@ -15,6 +16,9 @@ import { isFailing, type Kind, type Op } from './types.ts'
 /** A message without what differs from case to case. */
 export const normalised = (message: string): string =>
   message
+    .replace(/^.*ERROR_MESSAGE: /, '')
+    .replace(/^Exception during initialization: /, '')
+    .replace(/'[^']*'/g, "'…'")
     .replace(/-?\d+(\.\d+)?/g, '#')
     .replace(/\[[#,\s]*\]/g, '[…]')
     .replace(/#(\s*,\s*#)+/g, '#')
@@ -221,7 +225,12 @@ function describeDefect(
   const failing = [...row, ...(row.length ? [] : trials)]
   const names = (pick: (e: Entry) => string) => [...new Set(failing.map(pick))]
   const way = { backend: show.backend, path: show.path, mode: show.mode }
-  const rule: Defect['rule'] = main.rule ?? { text: describe(show.case), predicate: { all: [] } }
+  const recipe = context.recipeOf?.(main, entries) ?? null
+  const rule: Defect['rule'] = main.rule ? { ...main.rule } : { text: describe(show.case), predicate: { all: [] } }
+  if (main.rule && !atomsOf(rule.predicate).some(a => a.fact !== 'call') && names(e => e.path).length < 3)
+    rule.text += `, by path ${names(e => e.path)
+      .sort()
+      .join(' or ')}`
   return {
     id,
     op: show.case.op,
@@ -240,7 +249,7 @@ function describeDefect(
     because: show.verdict.because ?? '',
     rung: show.verdict.rung,
     instead: context.insteadOf?.(main) ?? null,
-    recipe: context.recipeOf?.(main, entries) ?? null,
+    recipe,
     hits: trials.length,
     fingerprints: members.flatMap(m => m.groups.map(g => g.fingerprint)).sort(),
     reach: context.reachOf && main.rule ? context.reachOf(show.case.op, rule) : [],

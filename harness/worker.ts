@@ -2,7 +2,7 @@
 import type { Job } from './hosts/host.ts'
 import { canonical, lowerings } from './lower.ts'
 import { checksum, realise } from './tensor.ts'
-import type { Backend, Op, Opened, Outcome, Tensor } from './types.ts'
+import type { Backend, Case, Op, Opened, Outcome, Tensor } from './types.ts'
 
 export function messageOf(error: unknown): string {
   if (error instanceof Error) return error.message || error.name
@@ -37,6 +37,7 @@ export function worker(
   inside?: { ms: number },
 ) {
   const opened = new Map<string, Promise<Opened>>()
+  const ways = new WeakMap<Case, { read: ReturnType<typeof canonical>; offered: ReturnType<typeof lowerings> }>()
   async function open(mode: string): Promise<Opened> {
     const known = opened.get(mode)
     if (known) return known
@@ -52,10 +53,16 @@ export function worker(
     const op = ops.get(c.op)
     if (!op) return { status: 'not-run', reason: `no operation ${c.op}` }
     const runtime = await open(mode)
-    const way = lowerings(op, c, canonical(op, c), backend.dialect).find(l => 'path' in l && l.path === path)
+    // the trials of one case stand in one message, which keeps the case one object
+    let known = ways.get(c)
+    if (!known) {
+      const read = canonical(op, c)
+      ways.set(c, (known = { read, offered: lowerings(op, c, read, backend.dialect) }))
+    }
+    const { read, offered } = known
+    const way = offered.find(l => 'path' in l && l.path === path)
     if (!way || !('path' in way)) return { status: 'not-run', reason: `${c.op} has no path ${path} for this case` }
     const { form } = way
-    const read = canonical(op, c)
     const own = 'declined' in read ? c : read
     let inputs = ('nodes' in form && c.operator ? c : own).inputs.map(s => (s ? realise(s) : null))
     // of the case as the reference reads it, so that both sides know that they speak of the same numbers

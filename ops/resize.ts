@@ -632,9 +632,7 @@ const valid = h.generator(fields, (raw): { attributes: A; inputs: TensorSpec[] }
   const antialias = mode !== 'nearest' && !common && raw.antialias === 1
   const small = rank === 3 ? 2 : 1
   const most = (list: number[], others: number) => list.slice(0, rank).map((v, i) => Math.ceil(v / (i === rank - 1 ? small : small * others)))
-  const lead = [raw.batch, raw.channels].slice(common ? Math.min(raw.lead, 1) : raw.lead)
   const n = most(raw.size, 3)
-  const shape = [...lead, ...n]
   const by = common ? (raw.by < 3 ? 0 : 1) : raw.by
   const sizes = most(raw.target, 2)
   const scales = raw.factor.slice(0, rank).map((v, i) => {
@@ -645,6 +643,11 @@ const valid = h.generator(fields, (raw): { attributes: A; inputs: TensorSpec[] }
     return s * m < 1 ? 1 : s
   })
   const each = by === 0 ? sizes : scales
+  // Several planes only of small images: what a plane shows, two show, and a reference of tens of thousands of pixels shows no more.
+  const pixels = each.reduce((p, v, i) => p * (by === 0 ? v : Math.max(1, v * n[i]!)), 1)
+  const planes = [raw.batch, raw.channels].map(v => (pixels * raw.batch * raw.channels > 2048 ? 1 : v))
+  const lead = planes.slice(common ? Math.min(raw.lead, 1) : raw.lead)
+  const shape = [...lead, ...n]
   const roi = (list: number[]) => list.slice(0, rank).map(v => v / 16)
   const a: A = { mode }
   if (transform !== 'half_pixel') a.coordinate_transformation_mode = transform

@@ -19,8 +19,6 @@ export interface PastRun {
 }
 export interface History {
   schema: 1
-  /** Entries of the catalogue that the run compares with (harness/catalogue.ts). */
-  known?: unknown[]
   /** Oldest first. */
   runs: PastRun[]
   /** Entries of the catalogue that the run compared with. */

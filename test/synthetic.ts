@@ -108,6 +108,7 @@ export async function synthesise(dir: string, wish: Wish): Promise<void> {
               case: small,
               fingerprint,
               of: e.case.id,
+              ...(t.backend === e.backend ? { lead: 1 } : {}),
               ...(t.verdict.kind === 'wrong' || t.verdict.kind === 'agree'
                 ? { output: picture(t.verdict.kind === 'wrong' ? [20, 0, 0, 0] : [20, 36, 132, 148]) }
                 : {}),

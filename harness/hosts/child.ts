@@ -234,21 +234,32 @@ function launch(script: string, env: Record<string, string>, options: ChildOptio
     queue.push(m)
     wake?.()
   }
-  let pending: Buffer = Buffer.alloc(0)
+  // what has come and is no whole frame yet; joined once, when it is
+  let pending: Buffer[] = []
+  let length = 0
+  let wanted = 4
   let broken = false
   ;(process_.stdio[3] as Readable).on('data', (chunk: Buffer) => {
     if (broken) return
-    pending = pending.length ? Buffer.concat([pending, chunk]) : chunk
+    pending.push(chunk)
+    length += chunk.length
+    if (length < wanted) return
+    const whole = pending.length > 1 ? Buffer.concat(pending) : chunk
     let at = 0
+    wanted = 4
     try {
-      while (pending.length - at >= 4) {
-        const size = pending.readUInt32LE(at)
+      while (length - at >= 4) {
+        const size = whole.readUInt32LE(at)
         if (size > LONGEST) throw new Error(`a frame of ${size} bytes`)
-        if (pending.length - at - 4 < size) break
-        put(deserialize(pending.subarray(at + 4, at + 4 + size)) as FromChild)
+        if (length - at - 4 < size) {
+          wanted = 4 + size
+          break
+        }
+        put(deserialize(whole.subarray(at + 4, at + 4 + size)) as FromChild)
         at += 4 + size
       }
-      if (at) pending = pending.subarray(at)
+      pending = at < length ? [whole.subarray(at)] : []
+      length -= at
     } catch (error) {
       // the runtime wrote into the pipe, or over memory: nothing more can be believed
       broken = true

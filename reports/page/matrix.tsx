@@ -177,24 +177,26 @@ export function Matrix({ m, route }: { m: Model; route: Route }) {
                             <a
                               href={link('matrix', [], { ...route.query, cell: id })}
                               tabIndex={id === entry ? 0 : -1}
-                              aria-label={spoken(r.name, columns[x]!, l)}
                               onMouseEnter={show}
                               onFocus={show}
                               onBlur={() => setTip(null)}
                             >
-                              {l.split ? (
-                                l.split.map(s => (
-                                  <span key={s.label} class="half">
-                                    <Mark mark={s.look.mark} filled={s.look.filled} label={false} />
-                                    <small>{s.label}</small>
-                                  </span>
-                                ))
-                              ) : (
-                                <>
-                                  <Mark mark={l.look.mark} filled={l.look.filled} label={false} />
-                                  <small>{l.look.count || ''}</small>
-                                </>
-                              )}
+                              <span class="sr">{spoken(r.name, columns[x]!, l)}</span>
+                              <span class="face" aria-hidden="true">
+                                {l.split ? (
+                                  l.split.map(s => (
+                                    <span key={s.label} class="half">
+                                      <Mark mark={s.look.mark} filled={s.look.filled} label={false} />
+                                      <small>{s.label}</small>
+                                    </span>
+                                  ))
+                                ) : (
+                                  <>
+                                    <Mark mark={l.look.mark} filled={l.look.filled} label={false} />
+                                    <small>{l.look.count || ''}</small>
+                                  </>
+                                )}
+                              </span>
                             </a>
                           </td>
                         )
