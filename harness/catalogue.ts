@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { atomsOf, satisfies } from './atoms.ts'
 import { UserError } from './errors.ts'
 import { factsOf } from './facts.ts'
+import { VAGUE } from './instead.ts'
 import type { Entry } from './journal.ts'
 import { canonical } from './lower.ts'
 import { needsResult } from './probes.ts'
@@ -64,7 +65,7 @@ function speaksFor(d: KnownDefect): boolean {
 }
 
 /** Does this case fall under the entry's rule, or is it its smallest case? */
-export function meets(d: Pick<KnownDefect, 'rule' | 'case'>, op: Op, c: Case): boolean {
+export function meets(d: Pick<Defect, 'rule' | 'case'>, op: Op, c: Case): boolean {
   const own = canonical(op, c)
   if ('declined' in own) return false
   if (identity(own) === identity(d.case)) return true
@@ -87,6 +88,22 @@ export function matcher(known: readonly KnownDefect[], ops: ReadonlyMap<string, 
       const own = canonical(op, e.case)
       if ('declined' in own) return false
       return identity(own) === identity(d.case) || (speaksFor(d) && meets(d, op, e.case))
+    })
+  }
+}
+
+/** A new smallest case of an entry's cause: what it is instead is the same, or each rule covers the other's smallest case. */
+export function sameCause(known: readonly KnownDefect[], ops: ReadonlyMap<string, Op>): (d: Defect) => KnownDefect | undefined {
+  return d => {
+    const op = ops.get(d.op)
+    if (!op || !d.shrunk) return undefined
+    return known.find(k => {
+      if (k.op !== d.op || k.kind !== d.kind || !k.backends.some(b => d.backends.includes(b))) return false
+      if ((k.case.valid === false) !== (d.case.valid === false)) return false
+      if (speaks(d.kind as Entry['verdict']['kind']) && normalised(k.because) !== normalised(d.because)) return false
+      if (d.instead && k.instead) return d.instead.name === k.instead.name && !VAGUE.test(d.instead.name)
+      const both = atomsOf(k.rule.predicate).length > 0 && atomsOf(d.rule.predicate).length > 0
+      return both && !d.instead === !k.instead && meets(k, op, d.case) && meets(d, op, k.case)
     })
   }
 }

@@ -4,7 +4,7 @@
  */
 import { atomsOf, satisfies } from './atoms.ts'
 import { type Facts, factsOf } from './facts.ts'
-import { gives, insteadOf, type Values } from './instead.ts'
+import { gives, insteadOf, VAGUE, type Values } from './instead.ts'
 import type { Entry } from './journal.ts'
 import { canonical } from './lower.ts'
 import { compareEntries } from './order.ts'
@@ -108,8 +108,6 @@ function relation(
   return narrow && ab >= 0.9 && ba >= 0.9 && (x === y || x === 'few' || y === 'few') ? 'one' : 'related'
 }
 
-/** Names that say little: many causes give zeros. */
-const VAGUE = /^(zero|input|rounded|rounded down|cut off|other sign|negative as zero)$/
 /**
  * Each smallest case's output as recorded is what the other's alternative gives for it; `named`: the same alternative of an attribute or input explains both.
  * Null: neither has an alternative.

@@ -1,7 +1,7 @@
 /** What a report needs beside the journal: operations, the catalogue that the run compares with (as copied into its folder), layers of models. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type KnownDefect, matcher, statusOf } from './catalogue.ts'
+import { type KnownDefect, matcher, sameCause, statusOf } from './catalogue.ts'
 import { observedOf } from './cluster.ts'
 import { insteadOf } from './instead.ts'
 import { reachOf } from './reach.ts'
@@ -22,6 +22,7 @@ export function contextOf(ops: ReadonlyMap<string, Op>, known: readonly KnownDef
     known,
     matcher: matcher(known, ops),
     statusOf,
+    sameCause: sameCause(known, ops),
     insteadOf({ show, shrunk }) {
       const op = ops.get(show.case.op)
       if (!op || !shrunk || show.verdict.kind !== 'wrong' || show.case.operator) return null

@@ -13,7 +13,7 @@ import { build, generatorOf, planned, type Raw, rawOf } from './plan.ts'
 import type { Limits } from './probes.ts'
 import { slots } from './run.ts'
 import { causeKey, resultOf, sharpen } from './sharpen.ts'
-import { keepsIntegers, shrink, strengthened } from './shrink.ts'
+import { keepsIntegers, shrink, strengthened, withoutIdle } from './shrink.ts'
 import { type Group, groups } from './triage.ts'
 import { able, alike, listExpected, listed, offers, tryAll, tryOne, type Way } from './trials.ts'
 import type { Case, Op, Tensor, Verdict } from './types.ts'
@@ -196,7 +196,17 @@ async function reduce(
   const most = r.verdict.kind === 'hang' ? 12 : r.verdict.kind === 'crash' ? Math.min(60, limit) : limit
   const result = await shrink(op, generator, raw, test, most, slow ? 1 : 8, keepsIntegers(generator, raw))
   if (over() && !result.minimal) return null
-  return { group: g, lead: attempt, op, raw: result.raw, case: result.case, verdict, outputs, minimal: result.minimal, ...way }
+  return {
+    group: g,
+    lead: attempt,
+    op,
+    raw: withoutIdle(op, generator, result.raw),
+    case: result.case,
+    verdict,
+    outputs,
+    minimal: result.minimal,
+    ...way,
+  }
 }
 
 /** The smallest cases on one backend: by the failing path where it is offered, else the first; on the backend that failed by every path, for a way around. */
@@ -248,7 +258,7 @@ async function rules(
   const ruleFor = (s: Small) => {
     const generator = generatorOf(s.op, s.group.representative.k ?? 0)
     const cause = { ...s, generator, explains: explainer(s.op, s.case, s.verdict, s.outputs) }
-    const key = causeKey(s.verdict.kind, s.case, s)
+    const key = causeKey(s.verdict.kind, s.case, s, s.raw)
     const known = learned.get(key)
     if (known) return known
     const fresh = sharpen(cause, hosts.get(s.backend)!, o.journal, turn, over, o.limits)

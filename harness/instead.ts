@@ -211,6 +211,9 @@ function* otherInputs(c: Case, a: Attributes, inputs: readonly (Real | null)[], 
   }
 }
 
+/** A name that speaks of zeros and signs, not of an attribute, an input or a layout: many causes give those. */
+export const VAGUE = /^(zero|input|rounded|rounded down|cut off|other sign|negative as zero)$/
+
 // ── Comparing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const close = (a: number, b: number) => a === b || (a !== a && b !== b) || Math.abs(a - b) <= 1e-5 * Math.max(Math.abs(a), Math.abs(b))
@@ -245,6 +248,11 @@ export function explainer(
 ): ((other: Case, seen: readonly (Tensor | null)[]) => boolean) | null {
   if (verdict.kind !== 'wrong' || !outputs.length) return null
   const named = insteadOf(op, c, outputs.map(numbers))
-  if (!named) return null
+  // an output that equals nothing named: one that does is another failure
+  if (!named)
+    return (other, seen) => {
+      const found = insteadOf(op, other, seen.map(numbers))
+      return !found || VAGUE.test(found.name)
+    }
   return (other, seen) => gives(op, named.name, other, seen.map(numbers)) !== false
 }

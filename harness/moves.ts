@@ -1,7 +1,7 @@
 /** What operations share that only move data (pad, slice, gather, transpose …): shapes, dtypes, results as indices into the input, and the forms of an ONNX node with parameter inputs. */
 
-import { int, ints, permute, pick, sizeOf, stridesOf, tensor, toLast } from './op.ts'
-import type { Attributes, DType, Expected, Fields, GivenNode, Lowering, OnnxForm, OnnxNode, Open, RawOf, Real, Shape, Tensor } from './types.ts'
+import { int, ints, pick, sizeOf, stridesOf, tensor, toLast } from './op.ts'
+import type { Attributes, DType, Expected, Fields, GivenNode, OnnxForm, OnnxNode, Open, RawOf, Real, Shape, Tensor } from './types.ts'
 
 // ── Shapes and dtypes ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,7 +163,3 @@ export function numbersOf(n: GivenNode, name: string, i: number): number[] | und
 /** The other attributes, where they are present. */
 export const given = (entries: Record<string, number | string | readonly number[] | undefined>): any =>
   Object.fromEntries(Object.entries(entries).filter(([, v]) => v !== undefined))
-
-/** A permuted copy on the host, for `prepare` and `finish`. */
-export const hostPermute = (perm: readonly number[]) => (t: Tensor) => permute(t, perm)
-export const isPath = <F>(l: Lowering<F>): l is { path: string; form: F } => 'path' in l

@@ -219,7 +219,8 @@ export interface Way {
 /** What a case gives on one backend: trials, or why there are none. */
 export type Ways = { trials: Way[] } | { declined: string }
 
-const SPREAD = 2
+/** Paths of a case: one reference serves them all, so that quick backends take more of them. */
+const spread = (b: Backend) => ((b.cost ?? 1) > 5 ? 2 : 4)
 /** Paths by the case (the same on every backend of a dialect, so that their outputs can be compared), modes by the backend. External cases: every path, first mode. */
 export function waysOf(c: Case, backend: Backend, offered: readonly Lowering<unknown>[], seed: number, k: number, everyPath: boolean): Ways {
   const sayable = offered.flatMap(l => ('path' in l ? [l] : []))
@@ -231,7 +232,7 @@ export function waysOf(c: Case, backend: Backend, offered: readonly Lowering<unk
   const naive = sayable.filter(l => 'naive' in l)
   const trials: Way[] = []
   const start = draw(seed, c.op, k, `path ${backend.dialect}`)
-  for (let i = 0; i < Math.min(SPREAD, proper.length); i++) {
+  for (let i = 0; i < Math.min(spread(backend), proper.length); i++) {
     // an odd step visits all paths over the cases
     const l = proper[(start + i * (1 + ((start >>> 8) % Math.max(1, proper.length - 1)))) % proper.length]!
     const mode = i === 0 && start & 0x10000 ? first : backend.modes[draw(seed, c.op, k, `mode ${backend.name} ${i}`) % backend.modes.length]!

@@ -4,41 +4,10 @@
  */
 import { type Atom, atomsOf, holds, type Predicate, satisfies } from './atoms.ts'
 import { type Facts, factsOf, isResultFact } from './facts.ts'
+import { type Part, partsOf, setParts, valueAt } from './parts.ts'
 import { build, draw, type Raw, rawOf } from './plan.ts'
 import { content } from './shrink.ts'
-import type { Case, Field, Fields, Generator, Op, RawData } from './types.ts'
-
-interface Part {
-  name: string
-  /** Element of a tuple; −1: a number; −2: the kind of a data field; −3: its seed. */
-  at: number
-  min: number
-  max: number
-}
-export function partsOf(fields: Fields): Part[] {
-  return Object.entries(fields).flatMap(([name, f]: [string, Field]): Part[] => {
-    if (f.kind === 'int') return [{ name, at: -1, min: f.min, max: f.max }]
-    if (f.kind === 'ints') return Array.from({ length: f.count }, (_, at) => ({ name, at, min: f.min, max: f.max }))
-    return [
-      { name, at: -2, min: 0, max: f.kinds.length - 1 },
-      { name, at: -3, min: 0, max: 0xffff },
-    ]
-  })
-}
-const valueAt = (raw: Raw, p: Part): number => {
-  const v = raw[p.name]!
-  return p.at === -1 ? (v as number) : p.at === -2 ? (v as RawData).kind : p.at === -3 ? (v as RawData).at : (v as number[])[p.at]!
-}
-function set(raw: Raw, moves: readonly (readonly [Part, number])[]): Raw {
-  const out: Raw = { ...raw }
-  for (const [p, v] of moves) {
-    if (p.at === -1) out[p.name] = v
-    else if (p.at === -2) out[p.name] = { ...(out[p.name] as RawData), kind: v }
-    else if (p.at === -3) out[p.name] = { ...(out[p.name] as RawData), at: v }
-    else out[p.name] = (out[p.name] as number[]).map((w, i) => (i === p.at ? v : w))
-  }
-  return out
-}
+import type { Case, Generator, Op } from './types.ts'
 
 export interface Limits {
   singles: number
@@ -66,7 +35,7 @@ function* singles(parts: readonly Part[], raw: Raw, key: string): Iterable<Raw> 
         : size <= 16
           ? Array.from({ length: size }, (_, i) => p.min + i)
           : [p.min, p.max, v - 1, v + 1, v >> 1, 2 * v, ...Array.from({ length: 6 }, (_, i) => p.min + (dice(key, n * 8 + i, 'value') % size))]
-    return [...new Set(all)].filter(w => w !== v && w >= p.min && w <= p.max).map(w => set(raw, [[p, w]]))
+    return [...new Set(all)].filter(w => w !== v && w >= p.min && w <= p.max).map(w => setParts(raw, [[p, w]]))
   })
   // one of each field in turn, so that a limit cuts all of them alike
   for (let i = 0; lists.some(l => i < l.length); i++) for (const l of lists) if (l[i]) yield l[i]!
@@ -79,7 +48,7 @@ function* joint(parts: readonly Part[], raw: Raw, key: string): Iterable<Raw> {
     const mine = parts.filter(p => p.name === name)
     if (n % 2) {
       const v = mine[0]!.min + (dice(key, n, 'equal') % (mine[0]!.max - mine[0]!.min + 1))
-      yield set(
+      yield setParts(
         raw,
         mine.map(p => [p, v] as const),
       )
@@ -89,7 +58,7 @@ function* joint(parts: readonly Part[], raw: Raw, key: string): Iterable<Raw> {
     const others = parts.filter(p => p.at === a.at && p.name !== name)
     const b = others[dice(key, n, 'other') % Math.max(1, others.length)]
     const any = (p: Part, what: string) => p.min + (dice(key, n, what) % (p.max - p.min + 1))
-    yield set(raw, [[a, any(a, 'a')] as const, ...(b ? [[b, any(b, 'b')] as const] : [])])
+    yield setParts(raw, [[a, any(a, 'a')] as const, ...(b ? [[b, any(b, 'b')] as const] : [])])
   }
 }
 const MOST = 14
@@ -101,7 +70,7 @@ function mutant(parts: readonly Part[], raw: Raw, key: string, n: number, data: 
     const p = usable[dice(key, n * MOST + i, 'part') % usable.length]!
     moves.push([p, p.min + (dice(key, n * MOST + i, 'to') % (p.max - p.min + 1))])
   }
-  return set(raw, moves)
+  return setParts(raw, moves)
 }
 
 export interface Probe {
@@ -162,7 +131,7 @@ export class Around {
           const natural = rawOf(dice(at.key, 0, 'natural'), plain, n)
           yield data
             ? natural
-            : set(
+            : setParts(
                 natural,
                 kinds.map(k => [k, valueAt(at.raw, k)] as const),
               )

@@ -22,9 +22,9 @@ export interface Cause extends Way {
   /** Whether the outputs of another case are what this failure would give there; null: nothing to compare with. */
   explains?: ((c: Case, outputs: readonly (Tensor | null)[]) => boolean) | null
 }
-export const causeKey = (kind: string, c: Case, way: Way): string =>
+export const causeKey = (kind: string, c: Case, way: Way, raw: unknown): string =>
   `p-${createHash('sha256')
-    .update(JSON.stringify([kind, c.op, content(c), c.valid, way.backend, way.path, way.mode]))
+    .update(JSON.stringify([kind, c.op, content(c), c.valid, raw, way.backend, way.path, way.mode]))
     .digest('hex')
     .slice(0, 12)}`
 
@@ -40,7 +40,7 @@ export async function sharpen(
   over: () => boolean,
   limits: Limits = (host.backend.cost ?? 1) > 5 || cause.verdict.kind === 'crash' ? SLOW : FAST,
 ): Promise<Rule | null> {
-  const key = causeKey(cause.verdict.kind, cause.case, cause)
+  const key = causeKey(cause.verdict.kind, cause.case, cause, cause.raw)
   const { dialect } = host.backend
   const around = new Around(cause.op, cause.generator, cause.raw, key, c => able(cause.op, c, dialect, cause.path))
   const smallest = factsOf(cause.case, resultOf(cause.op, cause.case))

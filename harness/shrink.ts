@@ -1,4 +1,5 @@
 /** A failing case made small: fast-check's shrinker over the generator's flat record, in speculative batches. Limits are counted in candidates, never in seconds. */
+import { partsOf, setParts } from './parts.ts'
 import { build, type Raw, rawArbitrary } from './plan.ts'
 import type { Case, Field, Generator, Op, RawData } from './types.ts'
 
@@ -93,4 +94,14 @@ export function keepsIntegers(generator: Generator, from: Raw): (raw: Raw) => bo
     return at >= 0 && (from[name] as RawData).kind === at ? [{ name, at }] : []
   })
   return raw => fields.every(({ name, at }) => (raw[name] as RawData).kind === at)
+}
+
+/** Fields that have no say in the case at their least: equal cases then have equal records. */
+export function withoutIdle(op: Op, generator: Generator, raw: Raw): Raw {
+  const wanted = content(build(op, generator, raw))
+  for (const p of partsOf(generator.fields)) {
+    const plain = setParts(raw, [[p, p.min]])
+    if (content(build(op, generator, plain)) === wanted) raw = plain
+  }
+  return raw
 }

@@ -116,6 +116,7 @@ export interface Context {
   known?: readonly KnownDefect[]
   matcher?: (e: Entry) => KnownDefect | undefined
   statusOf?: (d: KnownDefect, hits: number, replay: Entry | undefined) => Defect['status'] | 'still-fixed'
+  sameCause?: (d: Defect) => KnownDefect | undefined
   insteadOf?: (c: Candidate) => Instead | null
   recipeOf?: (c: Candidate, entries: readonly Entry[]) => Recipe | null
   reachOf?: (op: string, rule: Defect['rule']) => Reach[]
@@ -167,7 +168,7 @@ function candidatesOf(entries: readonly Entry[], found: readonly Group[]): Candi
   }
   const all = [...byCase.values()]
   for (const c of all) {
-    c.probes = probes.get(causeKey(c.show.verdict.kind, c.show.case, c.show)) ?? []
+    c.probes = probes.get(causeKey(c.show.verdict.kind, c.show.case, c.show, c.show.raw)) ?? []
     c.rule = c.shrunk ? ruleFrom(c.show, c.probes) : null
   }
   return all
@@ -188,7 +189,7 @@ export function defects(entries: readonly Entry[], replayOf: (c: Entry['case'], 
     const d = describeDefect(cluster.main, cluster.members, ids.get(cluster.main)!, entries, replayOf, context)
     if (cluster.related.length) d.related = [...new Set(cluster.related.map(r => ids.get(r)!).filter(id => id && id !== d.id))].sort()
     // a new smallest case of a known cause
-    const known = context.matcher?.({ ...cluster.main.show, role: 'plan' })
+    const known = context.matcher?.({ ...cluster.main.show, role: 'plan' }) ?? context.sameCause?.(d)
     if (known) hits.set(known.id, (hits.get(known.id) ?? 0) + d.hits)
     else fresh.push(d)
   }

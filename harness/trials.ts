@@ -58,7 +58,11 @@ export async function tryOne(host: Host, p: Planned, path: string, mode: string)
 /** Paths that are equivalent to the case, in the order of the op's file. */
 export const offers = (p: Planned, dialect: Host['backend']['dialect']): string[] =>
   'declined' in p.canonical ? [] : p.offered(dialect).flatMap(l => ('path' in l && !('naive' in l) ? [l.path] : []))
-export const able = (op: Op, c: Case, dialect: Host['backend']['dialect'], path: string): boolean => offers(planned(op, c, 0), dialect).includes(path)
+/** Whether the case can be said by this path, whatever the path is worth. */
+export function able(op: Op, c: Case, dialect: Host['backend']['dialect'], path: string): boolean {
+  const p = planned(op, c, 0)
+  return !('declined' in p.canonical) && p.offered(dialect).some(l => 'path' in l && l.path === path)
+}
 
 const LOOSE = ['zero', 'constant', 'ratio', 'other']
 /** The same failure: kind and message, and a compatible look of the output. */

@@ -18,7 +18,7 @@ export type Recipe =
   | { kind: 'constant'; value: number }
   | { kind: 'ramp'; start: number; step: number } // start + step·index: every element differs, every misplacement shows
   | { kind: 'integers'; seed: number; low: number; high: number } // sums stay exact while Σ|x||w| ≤ 2²⁴ (2¹¹ in half precision)
-  | { kind: 'normal'; seed: number; scale: number } // sum of twelve uniforms − 6, × scale
+  | { kind: 'normal'; seed: number; scale: number } // (sum of four uniforms − 2)·√3, × scale
   | { kind: 'uniform'; seed: number; low: number; high: number }
   | { kind: 'cancel'; seed: number; scale: number } // pairs +v, −v(1 + 2⁻¹²): sums lose their leading digits
   | { kind: 'special'; seed: number; value: Json64 } // ordinary integers with one class of special value in a few positions

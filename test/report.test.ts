@@ -1,9 +1,9 @@
 /** The page in a real browser: its views, their addresses, filters and search, keyboard, dark, phone, print, axe; its size and speed with a large run. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startBrowser } from '../harness/hosts/browser.ts'
@@ -104,7 +104,7 @@ describe('the page', () => {
     await expect.poll(() => page.locator('.chips a').allInnerTexts()).toContain('TensorFlow.js webgl')
     await go('find?q=kernel_shape')
     expect(await page.locator('.chips a').allInnerTexts()).toContain('conv')
-    await go('find?q=@tensorflow/tfjs%204.22.0%20conv')
+    await go('find?q=@tensorflow/tfjs%204.22.0')
     expect(await page.locator('.list li').count()).toBeGreaterThan(0)
     await go('find?q=nothing-has-this-word')
     expect(await text('.none')).toMatch(/Nothing/)
@@ -248,6 +248,31 @@ describe('the page', () => {
     await writeReports(dir)
   })
   it('never logged an error and never asked the network', () => expect(trouble).toEqual([]))
+})
+
+/** `OPCOMPAT_SCREENSHOTS=<run folder> npx vitest run test/report.test.ts` takes the README's pictures of a real run. */
+describe.runIf(process.env['OPCOMPAT_SCREENSHOTS'])('pictures', () => {
+  it('of the main views', { timeout: 120_000 }, async () => {
+    const run = process.env['OPCOMPAT_SCREENSHOTS']!
+    const { defects: real } = await writeReports(run)
+    const nicest = real.find(d => d.kind === 'wrong' && d.observed && d.instead) ?? real.find(d => d.kind === 'wrong' && d.observed) ?? real[0]!
+    const cell = real.find(d => d.kind === 'wrong' && d.backends[0]!.startsWith('tfjs')) ?? nicest
+    const to = join(fileURLToPath(new URL('..', import.meta.url)), 'reports', 'screenshots')
+    mkdirSync(to, { recursive: true })
+    const shots: [string, string, 'light' | 'dark', number, number][] = [
+      ['matrix', `?cell=${cell.op}~${cell.backends[0]}`, 'light', 1280, 720],
+      ['defect', `defect/${nicest.id}`, 'light', 1280, 800],
+      ['moving', 'move/ort-cpu/tfjs-wasm', 'dark', 1280, 720],
+      ['phone', '', 'light', 390, 760],
+    ]
+    for (const [name, hash, colorScheme, width, height] of shots) {
+      const p = await open({ colorScheme, viewport: { width, height } })
+      await p.goto(url(hash, run))
+      await p.waitForSelector('main h1')
+      await p.screenshot({ path: join(to, `${name}.png`) })
+      await p.close()
+    }
+  })
 })
 
 describe('a large run: 100,000 trials, 1,000 defects, 60 runs', () => {

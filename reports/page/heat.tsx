@@ -67,7 +67,7 @@ export function Heat({ name, t, bad, range, note }: { name: string; t: PageTenso
                   const v = values[i]
                   const n = v === undefined ? NaN : fromJson64(v)
                   const share = Number.isFinite(n) && scale[1] > scale[0] ? (n - scale[0]) / (scale[1] - scale[0]) : Number.isFinite(n) ? 0.35 : 0
-                  const look = `${bad?.has(i) ? 'bad ' : ''}${Number.isFinite(n) ? '' : 'odd '}${share > 0.5 ? 'deep' : ''}`
+                  const look = `${bad?.has(i) ? 'bad ' : ''}${Number.isFinite(n) ? '' : 'odd '}`
                   return (
                     <b key={i} class={look} style={{ '--t': `${Math.round(share * 100)}%` }} title={v === undefined ? undefined : String(v)}>
                       {short(v)}

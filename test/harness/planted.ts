@@ -100,22 +100,20 @@ export function host(name: string, plants: readonly Plant[]): Host {
     backend,
     start: async () => ({ identity: { package: 'simulated', version: '1' } }),
     async run(jobs, _, done) {
-      jobs.forEach((j, i) => {
-        const inputs = j.case.inputs.map(s => (s ? realise(s) : null))
+      for (const [i, j] of jobs.entries()) {
+        const inputs = j.case.inputs.map(x => (x ? realise(x) : null))
         const right = (a: A) => {
           const { shape, value } = sums(a, real(inputs[0]!))
           return tensor('float32', shape, value)
         }
-        for (const plant of plants) {
-          const y = plant(j.case, right, j.path)
-          if (y === null) continue
-          return done(
-            i,
-            typeof y === 'string' ? { status: 'threw', message: y, ms: 1 } : { status: 'outputs', outputs: [y], checksum: checksum(inputs), ms: 1 },
-          )
-        }
-        done(i, { status: 'outputs', outputs: [right(j.case.attributes)], checksum: checksum(inputs), ms: 1 })
-      })
+        let y: Tensor | string | null = null
+        for (const plant of plants) y ??= plant(j.case, right, j.path)
+        y ??= right(j.case.attributes)
+        done(
+          i,
+          typeof y === 'string' ? { status: 'threw', message: y, ms: 1 } : { status: 'outputs', outputs: [y], checksum: checksum(inputs), ms: 1 },
+        )
+      }
     },
     restart: async () => {},
     stats: () => ({ starts: 1, cpuMs: 0, rssBytes: 0 }),

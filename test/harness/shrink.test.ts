@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { partsOf } from '../../harness/parts.ts'
 import { build, caseOf, rawOf } from '../../harness/plan.ts'
-import { partsOf } from '../../harness/probes.ts'
 import { shrink, strengthened } from '../../harness/shrink.ts'
 import { catalogueOf, host, journalOf, op, type Plant } from './planted.ts'
 
