@@ -126,6 +126,13 @@ program
   .option('--out <file>', 'write it there instead of printing it')
   .action((id, flags) => does(async () => (await import('./commands/repro.ts')).reproCommand(id, flags))())
 
+program
+  .command('bisect <id>')
+  .description('in which published version of its npm package a defect came or went')
+  .option('--last <n>', 'how many minor versions back (default 12)')
+  .option('--json', 'as JSON')
+  .action((id, flags) => does(async () => (await import('./commands/bisect.ts')).bisectCommand(id, flags))())
+
 const catalogue = program
   .command('catalogue')
   .description('the known defects: show, update from a run, verify on this machine, measure the clustering')

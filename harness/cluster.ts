@@ -70,8 +70,19 @@ function describeCandidate(c: Candidate, ops: ReadonlyMap<string, Op> | undefine
     if ('declined' in own) return new Map()
     return factsOf(own, op && c.shrunk ? resultOf(op, own) : undefined)
   }
-  const trials = [...c.trials].sort(compareEntries).slice(0, SEEN)
-  return { facts: trials.map(full), own: full(c.show) }
+  // each costs a reference: only pairs of causes that could be one ask for them
+  let facts: Facts[] | undefined
+  let own: Facts | undefined
+  return {
+    get facts() {
+      facts ??= [...c.trials].sort(compareEntries).slice(0, SEEN).map(full)
+      return facts
+    },
+    get own() {
+      own ??= full(c.show)
+      return own
+    },
+  }
 }
 const covers = (c: Candidate, facts: readonly Facts[]): number =>
   facts.length ? facts.filter(f => satisfies(c.rule!.predicate, f)).length / facts.length : 0

@@ -254,5 +254,5 @@ export function explainer(
       const found = insteadOf(op, other, seen.map(numbers))
       return !found || VAGUE.test(found.name)
     }
-  return (other, seen) => gives(op, named.name, other, seen.map(numbers)) !== false
+  return (other, seen) => gives(op, named.name, other, seen.map(numbers)) === true
 }

@@ -16,7 +16,7 @@ export interface Step {
 }
 
 /** Of so many cases of an operation one starts a sequence. */
-export const EVERY = 25
+export const EVERY = 40
 export function begins(seed: number, op: Op, k: number): boolean {
   const block = Math.floor(k / EVERY)
   return k === EVERY * block + (draw(seed, op.name, block, 'sequence begins') % EVERY)
@@ -68,9 +68,8 @@ function disturb(seed: number, ops: ReadonlyMap<string, Op>, op: Op, c: Case, k:
     case 'refused':
       return op.invalid ? near(op, 10 * Math.floor(k / 10) + 7, other => other.valid === false) : shape()
     case 'nan':
-      return planned(op, withNaN(c, at) ?? c, k)
     case 'setting': {
-      const settings = settingsOf(seed, op)
+      const settings = sort === 'setting' || at & 1 ? settingsOf(seed, op) : []
       return settings.length ? planned(op, settings[at % settings.length]!, k) : planned(op, withNaN(c, at) ?? c, k)
     }
     case 'neighbour':

@@ -1,5 +1,5 @@
 /**
- * Outputs that depend on history. After the plan, one process of each backend runs sequences (sequences.ts) around every 25th case of each operation; a trial
+ * Outputs that depend on history. After the plan, one process of each backend runs sequences (sequences.ts) around every 40th case of each operation; a trial
  * whose bits differ between the plan, the positions of a sequence and a fresh process is `unstable`. Bits that have been seen to differ are the proof; fresh
  * processes then tell by which jobs before it, and drop these one at a time. Operations here are deterministic by definition; elements that a definition
  * leaves open are not compared.
@@ -59,11 +59,11 @@ export async function stateful(o: StatefulOptions): Promise<{ sequences: number;
       const search = searcher(host, o)
       const known = new Set<Seen>()
       // first every trial once, the last first: what the plan ran long after something that spoils it is run before that here
+      await turn(() => host.restart())
       for (const [list, alone] of [
         [[...seen].reverse(), true],
         [seen, false],
-      ] as const) {
-        await turn(() => host.restart())
+      ] as const)
         for (const s of list) {
           if (o.stopped() || Date.now() >= o.until) return
           if (!known.has(s) && (await turn(() => search(s, alone ? null : slotsFor(s))))) {
@@ -74,7 +74,6 @@ export async function stateful(o: StatefulOptions): Promise<{ sequences: number;
           total.sequences++
           o.progress?.(total.sequences, of, host.backend.name)
         }
-      }
     }),
   )
   return total

@@ -13,16 +13,18 @@ import type { Rule } from './rules.ts'
 import { causeKey, ruleFrom } from './sharpen.ts'
 import { isFailing, type Kind, type Op } from './types.ts'
 
-/** A message without what differs from case to case. */
+/** A message without what differs from case to case, and between packages of one runtime: wrappers, names, numbers, signatures of C++ functions. */
 export const normalised = (message: string): string =>
   message
     .replace(/^.*ERROR_MESSAGE: /, '')
     .replace(/^Exception during initialization: /, '')
+    .replace(/^Non-zero status code returned while running \w+ node\. Name:'[^']*' Status Message: /, '')
+    .replace(/\([^()]*[&*][^()]*\)( const)?( \[[^\]]*\])?/g, '()')
     .replace(/'[^']*'/g, "'…'")
     .replace(/-?\d+(\.\d+)?/g, '#')
     .replace(/\[[#,\s]*\]/g, '[…]')
     .replace(/#(\s*,\s*#)+/g, '#')
-    .slice(0, 160)
+    .slice(0, 110)
 
 export const speaks = (kind: Kind): boolean => kind === 'rejects-valid' || kind === 'crash' || kind === 'fallback' || kind === 'device-lost'
 

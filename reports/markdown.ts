@@ -2,7 +2,7 @@
 import { rank } from '../harness/backends.ts'
 import { type Cell, failures, type Mark, markOf } from '../harness/summary.ts'
 import { bySeverity } from '../harness/terminal.ts'
-import type { Defect } from '../harness/triage.ts'
+import { type Defect, describe } from '../harness/triage.ts'
 import type { Reported } from './write.ts'
 
 const WORDS: Record<Mark, string> = { right: '✓', imprecise: '◐', wrong: '●', crashes: '✱', refuses: '△', gap: '–', 'not-run': '·' }
@@ -81,6 +81,10 @@ const list = (t: NonNullable<Defect['observed']>[number] | undefined) => {
     : `hash ${t.hash}`
   return `${t.dtype} [${t.shape}] ${v}`
 }
+const checked = (d: Defect): string => {
+  const c = d.rule.checked
+  return c ? ` On fresh cases ${c.inside.right} of ${c.inside.of} inside fail, ${c.outside.right} of ${c.outside.of} just outside do not.` : ''
+}
 function defect(d: Defect): string[] {
   const e = d.element
   return [
@@ -88,7 +92,19 @@ function defect(d: Defect): string[] {
     '',
     `${d.status}; ${d.hits} trial${d.hits === 1 ? '' : 's'}; paths ${d.paths.join(', ')}; modes ${d.modes.join(', ')}. ${cell(d.because)}`,
     '',
-    `Smallest case${d.shrunk ? '' : ' (not made smaller)'}: ${code(d.rule.text)}`,
+    ...(d.rule.support ? [`When: ${code(d.rule.text)}.${checked(d)}`, ''] : []),
+    ...(d.instead ? [`The output is ${d.instead.sentence}.`, ''] : []),
+    ...(d.recipe ? [`Way around: ${d.recipe.text}.`, ''] : []),
+    ...(d.reach.length
+      ? [
+          `Layers of real models like this: ${d.reach
+            .slice(0, 6)
+            .map(r => `${r.model} (${r.layers})`)
+            .join(', ')}${d.reach.length > 6 ? ` and ${d.reach.length - 6} more models` : ''}.`,
+          '',
+        ]
+      : []),
+    `Smallest case${d.shrunk ? '' : ' (not made smaller)'}: ${code(describe(d.case))}`,
     '',
     ...(d.observed?.length ? [`Expected ${code(list(d.expected?.[e?.output ?? 0]))}, observed ${code(list(d.observed[e?.output ?? 0]))}.`, ''] : []),
     ...(e ? [`First wrong element [${e.index}]: expected ${e.expected}, observed ${e.observed}, allowed error ${e.allowed ?? 0}.`, ''] : []),

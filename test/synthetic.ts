@@ -66,13 +66,21 @@ export async function synthesise(dir: string, wish: Wish): Promise<void> {
   const seen = new Set<string>()
   const follow: Entry[] = []
   let serial = 0
+  // smallest cases are small: of the first ones of an operation the one with the fewest elements
+  const plain = ops.map(op => {
+    const size = (c: Entry['case']) => c.inputs.reduce((n, x) => n + (x ? x.shape.reduce((a, b) => a * b, 1) : 0), 0)
+    return Array.from({ length: 60 }, (_, k) => caseOf(1, op, k))
+      .filter(c => size(c) > 0 && c.valid !== false)
+      .sort((a, b) => size(a) - size(b))[0]!
+  })
   for (let k = 0; k < cases; k++)
     for (const [o, op] of ops.entries()) {
       const c = caseOf(1, op, k)
       // causes are dealt to operations in turn; each is drawn again and again as k grows
       const mine = Math.ceil((wish.defects - o) / ops.length)
       const j = mine > 0 ? o + ops.length * (k % (mine + 2) < mine ? k % (mine + 2) : -1) : -1
-      const peers = BACKENDS.filter((_, b) => j >= 0 && hash(j, b) % 4 === 0)
+      // a cause belongs to one runtime
+      const peers = BACKENDS.filter((name, b) => j >= 0 && name.startsWith('tfjs') === (hash(j, 50) % 2 === 1) && hash(j, b) % 3 !== 0)
       const trials = BACKENDS.map((backend, b): Entry => {
         const gap = backend === 'ortweb-webgl' && o % 5 === 4
         const verdict: Verdict = gap
@@ -99,7 +107,11 @@ export async function synthesise(dir: string, wish: Wish): Promise<void> {
       for (const [e, fingerprint] of fingerprints(trials)) {
         if (seen.has(fingerprint)) continue
         seen.add(fingerprint)
-        const small = { ...c, id: `c-${(hash(j, 99) % 0xffffffff).toString(16)}${letters(j)}`, attributes: { ...c.attributes, cause: j } }
+        const small = {
+          ...plain[o]!,
+          id: `c-${(hash(j, 99) % 0xffffffff).toString(16)}${letters(j)}`,
+          attributes: { ...plain[o]!.attributes, cause: j },
+        }
         for (const t of trials)
           if (t.path)
             follow.push({

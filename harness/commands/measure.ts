@@ -66,9 +66,9 @@ export async function catalogueMeasure(flags: { run?: string; json?: boolean }):
   const result = {
     schema: 1,
     items: items.length,
-    homogeneity: all.homogeneity,
-    completeness: all.completeness,
-    v: all.v,
+    ...(items.length
+      ? { homogeneity: all.homogeneity, completeness: all.completeness, v: all.v }
+      : { homogeneity: null, completeness: null, v: null }),
     balanced: { homogeneity: even.homogeneity, completeness: even.completeness, v: even.v },
     causes: causes.size,
     reached: found.size,
@@ -79,7 +79,7 @@ export async function catalogueMeasure(flags: { run?: string; json?: boolean }):
   }
   if (flags.json) process.stdout.write(`${JSON.stringify(result)}\n`)
   else {
-    const f = (n: number | null) => (n === null ? '–' : n.toFixed(3))
+    const f = (n: number | null) => (n === null || !items.length ? '–' : n.toFixed(3))
     process.stdout.write(
       [
         `failing trials of known defects that an entry meets: ${result.items}, of ${causes.size} causes ${found.size}, ${own.length} with an entry of their own`,

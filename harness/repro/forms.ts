@@ -146,20 +146,20 @@ document.getElementById('copy').onclick = () => navigator.clipboard.writeText(te
 `
 }
 
+export const browserOnly = (backend: string): boolean => startOf(backend).browserOnly
+/** What the script needs from npm, the runtime first. */
+export function packagesOf(m: Material): string[] {
+  const { provider } = startOf(m.defect.way.backend)
+  const at = (name: string) => `${name}@${m.versions[name]}`
+  if (m.dialect === 'onnx') return [at(m.defect.way.backend.startsWith('ortweb') ? 'onnxruntime-web' : 'onnxruntime-node')]
+  const more = provider === 'wasm' || provider === 'webgpu' ? [at(`@tensorflow/tfjs-backend-${provider}`)] : []
+  return [at('@tensorflow/tfjs'), ...more, ...(provider === 'webgpu' ? [at('webgpu')] : [])]
+}
+
 /** A script for Node: exit code 0 = reproduced, 1 = not, 2 = it could not run. Backends that only a browser has are run in one, through playwright-core. */
 export function nodeForm(m: Material): string {
   const s = startOf(m.defect.way.backend)
-  const v = m.versions
-  const packages =
-    m.dialect === 'onnx'
-      ? [m.defect.way.backend.startsWith('ortweb') ? `onnxruntime-web@${v['onnxruntime-web']}` : `onnxruntime-node@${v['onnxruntime-node']}`]
-      : [
-          `@tensorflow/tfjs@${v['@tensorflow/tfjs']}`,
-          ...(s.provider === 'wasm' || s.provider === 'webgpu'
-            ? [`@tensorflow/tfjs-backend-${s.provider}@${v[`@tensorflow/tfjs-backend-${s.provider}`]}`]
-            : []),
-        ]
-  if (s.provider === 'webgpu' && m.dialect === 'tfjs') packages.push(`webgpu@${v['webgpu']}`)
+  const packages = packagesOf(m)
   const head = (
     list: readonly string[],
     more = '',
@@ -167,7 +167,7 @@ export function nodeForm(m: Material): string {
 // npm install ${list.join(' ')}; node repro.mjs${more}
 // exit code 0: reproduced, 1: not reproduced, 2: it could not run\n`
   if (s.browserOnly)
-    return `${head([`playwright-core@${v['playwright-core']}`], '   (CHROMIUM=path of a browser, else an installed Chrome; REPRO_QUERY=?runtime=… to load the runtime from elsewhere)')}
+    return `${head([`playwright-core@${m.versions['playwright-core']}`], '   (CHROMIUM=path of a browser, else an installed Chrome; REPRO_QUERY=?runtime=… to load the runtime from elsewhere)')}
 import { createServer } from 'node:http'
 import { chromium } from 'playwright-core'
 const html = Buffer.from(${json(Buffer.from(htmlForm(m)).toString('base64'))}, 'base64')

@@ -26,7 +26,7 @@ afterEach(async () => {
 })
 
 /** A run of the plan on the chaos backend in one of its modes, then its sequences. */
-async function found(mode: string, { seed = 3, cases = 150 } = {}) {
+async function found(mode: string, { seed = 3, cases = 240 } = {}) {
   const host = childHost({ ...backend, modes: [mode] }, { file: here('../chaos/child-remembers.ts'), ops: [here('../chaos/remembers-op.ts')] })
   open.push(host)
   const lines: Entry[] = []
@@ -59,7 +59,7 @@ describe('a backend that', () => {
     const { unstable, sequences, starts } = await found(mode)
     expect(unstable).toEqual([])
     expect(sequences).toBeGreaterThan(2)
-    expect(starts).toBe(3)
+    expect(starts).toBe(2)
   })
   test('is stale after NaN: one case with NaN before it', async () => {
     const { unstable } = await found('stale-after-nan')
@@ -102,9 +102,9 @@ describe('a backend that', () => {
 })
 
 describe('sequences', () => {
-  const drawn = Array.from({ length: 300 }, (_, k) => k).filter(k => begins(1, op, k))
+  const drawn = Array.from({ length: 12 * EVERY }, (_, k) => k).filter(k => begins(1, op, k))
   test('one begins in every block of cases, and is a function of (seed, op, k)', () => {
-    expect(drawn).toHaveLength(300 / EVERY)
+    expect(drawn).toHaveLength(12)
     expect(new Set(drawn.map(k => Math.floor(k / EVERY))).size).toBe(drawn.length)
     for (const k of drawn) expect(JSON.stringify(slotsOf(1, ops, op, k))).toBe(JSON.stringify(slotsOf(1, ops, op, k)))
   })
