@@ -94,7 +94,7 @@ export function say(p: Predicate): string {
 export function costOf(a: Atom): number {
   const value =
     a.is === 'in'
-      ? 1 + 0.4 * ((a.value as readonly unknown[]).length - 1)
+      ? 1 + 0.15 * ((a.value as readonly unknown[]).length - 1)
       : a.is === '=' && typeof a.value === 'number'
         ? 1.3
         : a.is === '!='
@@ -188,7 +188,21 @@ export function candidates(anchor: Facts, samples: readonly { facts: Facts; fail
 }
 
 /** Relations on the same axis, and between counts. */
-const AXIS = ['size', 'kernel', 'effective kernel', 'stride', 'dilation', 'begin', 'end', 'total padding', 'windows', 'span', 'scale', 'target size']
+const AXIS = [
+  'size',
+  'kernel',
+  'effective kernel',
+  'stride',
+  'dilation',
+  'begin',
+  'end',
+  'total padding',
+  'windows',
+  'span',
+  'scale',
+  'target size',
+  'x0 shape',
+]
 const COUNTS = ['channels', 'group', 'filters', 'channels per group', 'filters per group', 'batch', 'axis', 'rank']
 function relations(anchor: Facts, names: readonly string[], add: (a: Atom) => void): void {
   const lists = names.filter(n => typeof anchor.get(n) === 'object' && AXIS.includes(n))

@@ -9,6 +9,7 @@ import type { Entry } from './journal.ts'
 import { canonical } from './lower.ts'
 import { compareEntries } from './order.ts'
 
+import { needsResult } from './probes.ts'
 import { resultOf } from './sharpen.ts'
 import { fromJson64 } from './tensor.ts'
 import { type Candidate, family, normalised, speaks } from './triage.ts'
@@ -26,7 +27,9 @@ export function merged(all: readonly Candidate[], ops: ReadonlyMap<string, Op> |
   const parent = new Map<Candidate, Candidate>(all.map(c => [c, c]))
   const root = (c: Candidate): Candidate => (parent.get(c) === c ? c : root(parent.get(c)!))
   const related: [Candidate, Candidate][] = []
-  const known = all.map(c => describeCandidate(c, ops))
+  // results are evaluated only where a rule of the operation speaks of them
+  const asked = new Set(all.flatMap(c => (c.rule && needsResult(c.rule.predicate) ? [c.show.case.op] : [])))
+  const known = all.map(c => describeCandidate(c, ops, asked.has(c.show.case.op)))
   const names = new Map<Candidate, string | null>()
   for (let i = 0; i < all.length; i++)
     for (let j = i + 1; j < all.length; j++) {
@@ -63,12 +66,12 @@ interface Known1 {
   facts: Facts[]
   own: Facts
 }
-function describeCandidate(c: Candidate, ops: ReadonlyMap<string, Op> | undefined): Known1 {
+function describeCandidate(c: Candidate, ops: ReadonlyMap<string, Op> | undefined, results: boolean): Known1 {
   const op = ops?.get(c.show.case.op)
   const full = (e: Entry): Facts => {
     const own = op ? canonical(op, e.case) : e.case
     if ('declined' in own) return new Map()
-    return factsOf(own, op && c.shrunk ? resultOf(op, own) : undefined)
+    return factsOf(own, op && results && c.shrunk ? resultOf(op, own) : undefined)
   }
   // each costs a reference: only pairs of causes that could be one ask for them
   let facts: Facts[] | undefined
@@ -99,6 +102,8 @@ function relation(
     speaks(a.show.verdict.kind) || a.show.verdict.kind === 'accepts-invalid' || a.show.verdict.kind === 'shape' || a.show.verdict.kind === 'dtype'
   const message = (c: Candidate) => normalised(c.show.verdict.because ?? '')
   if (speaks(a.show.verdict.kind) && message(a) !== message(b)) return 'none'
+  // memory that nobody wrote: the outputs say nothing, the names in the attributes do
+  if (a.show.verdict.kind === 'unstable') return sameNames(a, b) ? 'one' : 'none'
   if (!a.rule || !b.rule) {
     // nothing is known of their rules: the same message of the same backends is one cause, anything else stands alone
     return speaks(a.show.verdict.kind) && message(a).length > 12 ? 'one' : 'none'
@@ -118,6 +123,9 @@ function relation(
   const [x, y] = [a.show.verdict.evidence?.value, b.show.verdict.evidence?.value]
   return narrow && ab >= 0.9 && ba >= 0.9 && (x === y || x === 'few' || y === 'few') ? 'one' : 'related'
 }
+
+const names = (c: Candidate) => JSON.stringify(Object.entries(c.show.case.attributes).filter(([, v]) => typeof v === 'string'))
+const sameNames = (a: Candidate, b: Candidate): boolean => names(a) === names(b)
 
 /**
  * Each smallest case's output as recorded is what the other's alternative gives for it; `named`: the same alternative of an attribute or input explains both.

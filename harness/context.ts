@@ -5,7 +5,7 @@ import { type KnownDefect, matcher, sameCause, statusOf } from './catalogue.ts'
 import { observedOf } from './cluster.ts'
 import { insteadOf } from './instead.ts'
 import { reachOf } from './reach.ts'
-import { recipeOf } from './recipe.ts'
+import { codeOf, recipeOf } from './recipe.ts'
 import type { Context } from './triage.ts'
 import type { Op } from './types.ts'
 
@@ -29,7 +29,13 @@ export function contextOf(ops: ReadonlyMap<string, Op>, known: readonly KnownDef
       const found = insteadOf(op, show.case, observedOf(show))
       return found ? { name: found.name, sentence: found.sentence } : null
     },
-    recipeOf: (c, entries) => (c.shrunk ? recipeOf(c, entries) : null),
+    recipeOf(c, entries) {
+      const op = ops.get(c.show.case.op)
+      const found = c.shrunk ? recipeOf(c, entries) : null
+      if (!op || !found) return found
+      const code = codeOf(op, c.show.case, c.show.backend.startsWith('tfjs') ? 'tfjs' : 'onnx', found.path)
+      return code ? { ...found, code } : found
+    },
     reachOf(name, rule) {
       const op = ops.get(name)
       return op ? reachOf(op, rule.predicate) : []

@@ -16,7 +16,7 @@ import { causeKey, resultOf, sharpen } from './sharpen.ts'
 import { keepsIntegers, shrink, strengthened, withoutIdle } from './shrink.ts'
 import { type Group, groups } from './triage.ts'
 import { able, alike, listExpected, listed, offers, tryAll, tryOne, type Way } from './trials.ts'
-import type { Case, Op, Tensor, Verdict } from './types.ts'
+import { type Case, isFailing, type Op, type Tensor, type Verdict } from './types.ts'
 
 export interface FollowOptions {
   seed: number
@@ -39,6 +39,9 @@ const CANDIDATES_SLOW = 80
 const SLIPS = 2
 
 interface Small extends Way {
+  kind: string
+  /** Why it is called unstable. */
+  unstable?: string
   group: Group
   lead: number
   op: Op
@@ -70,9 +73,10 @@ export async function follow(o: FollowOptions): Promise<{ followed: number; of: 
       await turn(() => host.restart())
       for (const g of mine) {
         if (over()) return
-        if (await turn(() => confirm(g, host, o))) {
+        const said = await turn(() => confirm(g, host, o))
+        if (said.fails) {
           const found = await reduce(g, host, o, cost(name) > 5 ? CANDIDATES_SLOW : CANDIDATES, turn, over, 1)
-          if (found) small.push(found)
+          if (found) small.push(said.unstable ? { ...found, kind: 'unstable', unstable: said.unstable } : found)
         }
         o.progress?.(++done, all.length, `made small, ${name}`)
       }
@@ -117,8 +121,8 @@ async function replayKnown(host: Host, o: FollowOptions, turn: ReturnType<typeof
   }
 }
 
-/** The lead once more in a fresh host: other bits are `unstable`, and nothing is made small. */
-async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions): Promise<boolean> {
+/** The lead once more in a fresh host: other bits are `unstable`; it is made small only if it fails again. */
+async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions): Promise<{ fails: boolean; unstable?: string }> {
   const { lead: r } = g
   const p = planned(o.ops.get(r.case.op)!, r.case, r.k ?? 0)
   let { verdict, outcome } = await tryOne(host, p, r.path, r.mode)
@@ -141,7 +145,7 @@ async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions)
   const { backend, path, mode, k } = r
   const trial = { case: r.case, backend, path, mode, k, fingerprint: g.fingerprint, of: g.representative.case.id, lead: 1 }
   o.journal.write({ schema: 1, role: 'confirm', ...trial, verdict: said, ...listed(outcome) })
-  return steady
+  return steady ? { fails: true } : { fails: alike(verdict, r.verdict), unstable: said.because }
 }
 
 /** @param past rules that the smallest case may not fall under: an earlier attempt slipped into another defect */
@@ -197,6 +201,7 @@ async function reduce(
   const result = await shrink(op, generator, raw, test, most, slow ? 1 : 8, keepsIntegers(generator, raw))
   if (over() && !result.minimal) return null
   return {
+    kind: r.verdict.kind,
     group: g,
     lead: attempt,
     op,
@@ -235,7 +240,7 @@ async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: 
           k: s.group.representative.k,
           fingerprint: s.group.fingerprint,
           of: s.group.representative.case.id,
-          verdict,
+          verdict: lead && s.unstable && isFailing(verdict.kind) ? { ...verdict, kind: 'unstable', because: s.unstable } : verdict,
           ...listed(outcome),
           ...(lead ? { lead: s.lead, raw: s.raw, facts: resultOf(s.op, s.case), expected: ref.expected.flatMap(listExpected) } : {}),
           ...(outcome.status === 'outputs' ? { runMs: Math.round(outcome.ms * 1000) / 1000 } : {}),
@@ -258,7 +263,7 @@ async function rules(
   const ruleFor = (s: Small) => {
     const generator = generatorOf(s.op, s.group.representative.k ?? 0)
     const cause = { ...s, generator, explains: explainer(s.op, s.case, s.verdict, s.outputs) }
-    const key = causeKey(s.verdict.kind, s.case, s, s.raw)
+    const key = causeKey(s.kind, s.case, s, s.raw)
     const known = learned.get(key)
     if (known) return known
     const fresh = sharpen(cause, hosts.get(s.backend)!, o.journal, turn, over, o.limits)

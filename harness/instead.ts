@@ -238,6 +238,8 @@ export function gives(op: Op, name: string, c: Case, observed: readonly (Values 
   for (const alternative of alternatives(op, c)) if (alternative.name === name) return equal(alternative.evaluate(), observed)
   return null
 }
+/** Larger inputs are not searched for a name: every alternative evaluates the whole definition. */
+const LOOKED_AT = 256
 const numbers = (t: Tensor | null): Values | null => (t ? { shape: t.shape, data: real(t).data } : null)
 /** For probes: whether another case's output is what the failure of this one would give there. Null: the failure has no name. */
 export function explainer(
@@ -251,6 +253,7 @@ export function explainer(
   // an output that equals nothing named: one that does is another failure
   if (!named)
     return (other, seen) => {
+      if (sizeOf(other.inputs[0]?.shape ?? []) > LOOKED_AT) return true
       const found = insteadOf(op, other, seen.map(numbers))
       return !found || VAGUE.test(found.name)
     }

@@ -19,8 +19,10 @@ export interface Limits {
   /** Fresh cases on each side, for the claim. */
   check: number
 }
-export const FAST: Limits = { singles: 160, joint: 80, mutants: 220, rounds: 3, side: 40, check: 60 }
-export const SLOW: Limits = { singles: 50, joint: 10, mutants: 40, rounds: 1, side: 12, check: 24 }
+export const FAST: Limits = { singles: 100, joint: 40, mutants: 120, rounds: 2, side: 30, check: 40 }
+export const SLOW: Limits = { singles: 30, joint: 6, mutants: 24, rounds: 1, side: 8, check: 12 }
+/** Every probe that dies costs the start of a runtime. */
+export const DEADLY: Limits = { singles: 16, joint: 2, mutants: 8, rounds: 0, side: 4, check: 4 }
 
 /** Chance of this cause: number n of a series. */
 const dice = (key: string, n: number, what: string) => draw(0, key, n, what)

@@ -1,14 +1,18 @@
 /** Another way to say a failing case that gives the right answer on the same backend, verified when the smallest case was run there by every path; and what it costs. */
 import type { Entry } from './journal.ts'
+import { canonical, lowerings } from './lower.ts'
 import type { Candidate } from './triage.ts'
+import type { Attributes, Case, Dialect, OnnxForm, Op } from './types.ts'
 
 export interface Recipe {
   path: string
   mode: string
   text: string
+  /** The path on the smallest case, in its dialect. */
+  code?: string
   /** Smallest cases on which it was run and was right. */
   verified: number
-  /** Median time of this path / of the failing one, over the trials of the run on this backend; null: one of them did not run. */
+  /** Median time of this path / of the failing one, over the trials of the run on this backend; null: one of them did not run. catalogue.json leaves it out. */
   cost: number | null
 }
 const median = (v: number[]): number | null => (v.length ? [...v].sort((a, b) => a - b)[v.length >> 1]! : null)
@@ -30,12 +34,24 @@ export function recipeOf(c: Candidate, entries: readonly Entry[]): Recipe | null
   // the first by name, not the quickest: times differ between shards and one run, and the entry must not
   const best = priced[0]!
   const cost = best.ms !== null && base !== null && base > 0 ? Math.round((best.ms / base) * 100) / 100 : null
-  const ratio = cost === null ? 'its cost was not measured' : `takes ${cost} × the time`
   return {
     path: best.path,
     mode: right.find(e => e.path === best.path)!.mode,
-    text: `say it by path ${best.path} instead of ${show.path} (right on the smallest case; ${ratio})`,
+    text: `say it by path ${best.path} instead of ${show.path} (right on the smallest case${cost === null ? '' : `; takes ${cost} × the time`})`,
     verified: 1,
     cost,
   }
+}
+
+/** The path of a case as it is said: the nodes of the model. What TF.js is called with, `repro` writes out. */
+export function codeOf(op: Op, c: Case, dialect: Dialect, path: string): string | undefined {
+  const way = lowerings(op, c, canonical(op, c), dialect).find(l => 'path' in l && l.path === path)
+  if (!way || !('path' in way)) return undefined
+  if (dialect === 'tfjs') return undefined
+  const form = way.form as OnnxForm
+  const attributes = (a: Attributes) => Object.entries(a).map(([n, v]) => `${n}=${JSON.stringify(v)}`)
+  return [
+    `opset ${form.opset}`,
+    ...form.nodes.map(n => `${n.out.join(', ')} = ${n.op}(${[...n.in.map(x => x || '–'), ...attributes(n.attributes)].join(', ')})`),
+  ].join('\n')
 }

@@ -5,7 +5,7 @@ import type { Host } from './hosts/host.ts'
 import type { Entry, Journal } from './journal.ts'
 import { reference } from './judge.ts'
 import { planned, type Raw } from './plan.ts'
-import { Around, FAST, type Limits, needsResult, type Probe, SLOW } from './probes.ts'
+import { Around, DEADLY, FAST, type Limits, needsResult, type Probe, SLOW } from './probes.ts'
 import { learn, type Rule, ruleOf, type Sample } from './rules.ts'
 import type { slots } from './run.ts'
 import { content } from './shrink.ts'
@@ -14,6 +14,8 @@ import type { Case, Generator, Op, Tensor, Verdict } from './types.ts'
 
 /** What a rule is learned for: one smallest case by one way. Equal causes have equal keys in every shard. */
 export interface Cause extends Way {
+  /** Kind of the defect; `unstable` where the bits differ from run to run though the failure stays. */
+  kind: string
   op: Op
   generator: Generator
   raw: Raw
@@ -38,9 +40,9 @@ export async function sharpen(
   journal: Journal,
   turn: ReturnType<typeof slots>,
   over: () => boolean,
-  limits: Limits = (host.backend.cost ?? 1) > 5 || cause.verdict.kind === 'crash' ? SLOW : FAST,
+  limits: Limits = cause.verdict.kind === 'crash' || cause.verdict.kind === 'device-lost' ? DEADLY : (host.backend.cost ?? 1) > 5 ? SLOW : FAST,
 ): Promise<Rule | null> {
-  const key = causeKey(cause.verdict.kind, cause.case, cause, cause.raw)
+  const key = causeKey(cause.kind, cause.case, cause, cause.raw)
   const { dialect } = host.backend
   const around = new Around(cause.op, cause.generator, cause.raw, key, c => able(cause.op, c, dialect, cause.path))
   const smallest = factsOf(cause.case, resultOf(cause.op, cause.case))

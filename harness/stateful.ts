@@ -38,6 +38,8 @@ const ENOUGH = 4
 const LONGEST = 2000
 /** So many runs of a trial in one process show an answer that hangs on their number. */
 const REPEATS = 5
+/** Fresh processes for making one history short. */
+const TRIES = 60
 /** Histories this long are halved before single jobs are dropped. */
 const FEW = 12
 
@@ -196,10 +198,12 @@ function searcher(host: Host, o: StatefulOptions) {
 const excused = (s: Step, outcome: Outcome) => outcome.status === 'died' && (s.reuse === 'other' || s.reuse === 'beside')
 
 type Shows = (past: Past) => Promise<Difference | null>
-/** The shortest past that still shows it: plain before reused, the second half of a long one again and again, then one job less at a time. */
+/** The shortest past that still shows it: plain before reused, the second half of a long one again and again, then fewer jobs, at last one less at a time. */
 async function shorten(past: Past, d: Difference, shows: Shows): Promise<{ past: Past; d: Difference }> {
   let best = { past, d }
+  let tries = 0
   const better = async (smaller: Past): Promise<boolean> => {
+    if (++tries > TRIES) return false
     const seen = await shows(smaller)
     if (seen) best = { past: smaller, d: seen }
     return !!seen
@@ -219,7 +223,8 @@ async function shorten(past: Past, d: Difference, shows: Shows): Promise<{ past:
     }
     if (last().length > 1) await better({ after: last().slice(0, 1), ...rest() })
   }
-  for (let i = 0; i < last().length && last().length <= 2 * FEW; ) if (!(await better({ after: last().filter((_, j) => j !== i), ...rest() }))) i++
+  for (let size = Math.max(1, last().length >> 1); size >= 1; size >>= 1)
+    for (let i = 0; i < last().length; ) if (!(await better({ after: last().filter((_, n) => n < i || n >= i + size), ...rest() }))) i += size
   for (let i = 0; i < last().length && last().length <= FEW; i++) {
     const { reuse: used, ...plain } = last()[i]!
     if (used) await better({ after: last().map((s, j) => (j === i ? plain : s)), ...rest() })
@@ -247,7 +252,7 @@ export function difference(base: Outcome, other: Outcome, ref: Reference): Diffe
     const [u, v] = [numbers(x), numbers(y)]
     const open = openAt(ref.expected[j], u.length)
     for (let i = 0; i < u.length; i++)
-      if (!Object.is(u[i], v[i]) && !open(i))
+      if (u[i] !== v[i] && !(Number.isNaN(u[i]) && Number.isNaN(v[i])) && !open(i))
         return { element: { output: j, index: unravel(i, x.shape), expected: toJson64(u[i]!), observed: toJson64(v[i]!) } }
   }
   return null

@@ -19,12 +19,12 @@ export const normalised = (message: string): string =>
     .replace(/^.*ERROR_MESSAGE: /, '')
     .replace(/^Exception during initialization: /, '')
     .replace(/^Non-zero status code returned while running \w+ node\. Name:'[^']*' Status Message: /, '')
-    .replace(/\([^()]*[&*][^()]*\)( const)?( \[[^\]]*\])?/g, '()')
+    .replace(/(?:\w+ )?(?:\w+::)+\w+\([^()]*\)(?: const)?(?: \[[^\]]*\])?/g, '()')
     .replace(/'[^']*'/g, "'…'")
     .replace(/-?\d+(\.\d+)?/g, '#')
     .replace(/\[[#,\s]*\]/g, '[…]')
     .replace(/#(\s*,\s*#)+/g, '#')
-    .slice(0, 110)
+    .slice(0, 72)
 
 export const speaks = (kind: Kind): boolean => kind === 'rejects-valid' || kind === 'crash' || kind === 'fallback' || kind === 'device-lost'
 

@@ -85,7 +85,7 @@ export function signature(outcome: Outcome): string | null {
       return outcome satisfies never
   }
 }
-/** Hash of all bits, in two words. JavaScript does not keep which NaN a NaN is, so that all are one; −0 is not 0. */
+/** Hash of all bits, in two words; −0 = +0 and NaN = NaN as for the judge (JavaScript does not keep which NaN a NaN is). */
 function bits({ dtype, data }: Tensor): string {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
   let [a, b] = [0x811c9dc5, 0x9e3779b9]
@@ -97,11 +97,11 @@ function bits({ dtype, data }: Tensor): string {
     const word = new Float64Array(1)
     const halves = new Uint32Array(word.buffer)
     for (const v of data) {
-      word[0] = v === v ? v : Number.NaN
+      word[0] = v === 0 ? 0 : v === v ? v : Number.NaN
       put(halves[0]!)
       put(halves[1]!)
     }
-  } else if (data instanceof Uint16Array) for (const w of data) put(dtype === 'float16' && (w & 0x7fff) > 0x7c00 ? 0x7e00 : w)
+  } else if (data instanceof Uint16Array) for (const w of data) put(dtype === 'float16' ? (w === 0x8000 ? 0 : (w & 0x7fff) > 0x7c00 ? 0x7e00 : w) : w)
   else for (const w of bytes) put(w)
   return `${(a >>> 0).toString(36)}.${(b >>> 0).toString(36)}`
 }

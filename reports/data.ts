@@ -165,6 +165,22 @@ function cellPage(c: Cell, w: Walk, numberOf: ReadonlyMap<string, number>, opOf:
   }
 }
 
+/** What ONNX takes where an attribute is left out: not worth a reader's time in a list. */
+const DEFAULTS: Readonly<Record<string, unknown>> = {
+  strides: 1,
+  dilations: 1,
+  pads: 0,
+  group: 1,
+  auto_pad: 'NOTSET',
+  ceil_mode: 0,
+  storage_order: 0,
+  count_include_pad: 0,
+}
+function plainly(c: Defect['case']): string {
+  const own = Object.entries(c.attributes).filter(([name, v]) => !(Array.isArray(v) ? v : [v]).every(x => x === DEFAULTS[name]))
+  return describe({ ...c, attributes: Object.fromEntries(own) as Defect['case']['attributes'] })
+}
+
 /** How well the rule is known, in one sentence. */
 function measuredOf(d: Defect): string | undefined {
   const { exact, checked, support } = d.rule
@@ -176,9 +192,9 @@ function measuredOf(d: Defect): string | undefined {
   return undefined
 }
 const pageRecipe = (r: NonNullable<Defect['recipe']>): PageDefect['recipe'] => ({
-  text: `Verified on ${r.verified} ${r.verified === 1 ? 'smallest case' : 'smallest cases'} (path ${r.path}).`,
-  code: r.text,
-  ...(r.cost === null ? {} : { cost: `${Number(r.cost.toPrecision(2))} × the time of the failing call` }),
+  text: r.code ? r.text : `Verified on ${r.verified} ${r.verified === 1 ? 'smallest case' : 'smallest cases'} (path ${r.path}).`,
+  code: r.code ?? r.text,
+  ...(r.cost === null || r.cost === undefined || r.code ? {} : { cost: `${r.cost} × the time of the failing call` }),
 })
 const reachOf = (reach: Defect['reach']): PageDefect['reach'] => ({
   layers: reach.reduce((n, r) => n + r.layers, 0),
@@ -206,7 +222,7 @@ function defectPage(
     op: opOf.get(d.op) ?? 0,
     kind: d.kind,
     sentence: sentence(d, p),
-    rule: d.rule.text,
+    rule: d.rule.text === caseText ? plainly(d.case) : d.rule.text,
     ruled: d.rule.text !== caseText,
     ...(measured ? { measured } : {}),
     ...(d.instead ? { instead: d.instead.sentence } : {}),

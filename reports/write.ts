@@ -34,7 +34,7 @@ export function readRun(dir: string): RunFile {
 
 /** Times differ from run to run and from shard to shard: the catalogue is the same without them, and the pages show them. */
 function timeless(d: Defect): Defect {
-  if (!d.recipe || d.recipe.cost === null) return d
+  if (!d.recipe || d.recipe.cost === null || d.recipe.cost === undefined) return d
   return { ...d, recipe: { ...d.recipe, cost: null, text: d.recipe.text.replace(/[;,]? ?takes [\d.]+ × the time/, '') } }
 }
 

@@ -102,15 +102,13 @@ function publish(merged: string, site: string, name: string): void {
   for (const old of runs.slice(0, Math.max(0, runs.length - KEEP))) rmSync(old.dir, { recursive: true })
   writeJson(join(site, 'runs.json'), {
     schema: 1,
-    runs: runs
-      .slice(-KEEP)
-      .map(({ run, summary }) => ({
-        name: run.name,
-        started: run.started,
-        ended: summary.ended,
-        defects: summary.defects.length,
-        report: `runs/${run.name}/report.html`,
-      })),
+    runs: runs.slice(-KEEP).map(({ run, summary }) => ({
+      name: run.name,
+      started: run.started,
+      ended: summary.ended,
+      defects: summary.defects.length,
+      report: `runs/${run.name}/report.html`,
+    })),
   })
 }
 

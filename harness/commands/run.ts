@@ -125,7 +125,7 @@ export async function runCommand(given: RunFlags): Promise<number> {
   const tee: Journal = {
     write(e) {
       journal.write(e)
-      entries.push(e)
+      if (e.role === 'plan') entries.push(e)
     },
     close: journal.close,
   }

@@ -254,7 +254,7 @@ export function markdownForm(m: Material): string {
     '',
     `Backends: ${d.backends.join(', ')}; ways of calling: ${d.paths.join(', ')}; modes: ${d.modes.join(', ')}.`,
     ...(packages.length ? [`Versions: ${packages.map(([p, s]) => `${p} (${s === 'fixed' ? 'right' : 'wrong'})`).join(', ')}.`] : []),
-    ...(d.recipe ? ['', `**Way around:** ${d.recipe.text}`] : []),
+    ...(d.recipe ? ['', `**Way around:** ${d.recipe.text}.`, ...(d.recipe.code ? ['', '```', d.recipe.code, '```'] : [])] : []),
     ...(d.reach.length
       ? [
           '',
