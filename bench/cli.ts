@@ -68,7 +68,7 @@ program
   .command('harness')
   .description('share of the CPU time that the runtimes themselves use, and trials per second')
   .option('--json', 'as JSON')
-  .option('--cases <n>', 'cases per operation (default 400)')
+  .option('--cases <n>', 'cases per operation (default 250)')
   .option('--ops <names>', 'operations (default: conv, max-pool, average-pool, resize, nms)')
   .option('--backends <names>', 'CPU backends in Node')
   .option('--seed <n>', 'seed of the cases')

@@ -29,7 +29,7 @@ const cpuMs = () => {
 export async function harnessCommand(flags: HarnessFlags): Promise<number> {
   const ops = selectOps(await loadOps(), flags.ops ?? 'conv,max-pool,average-pool,resize,nms')
   const { backends } = selectBackends(await loadBackends(), words(flags.backends ?? FOUR))
-  const cases = integer('--cases', flags.cases, 400, 10, 1_000_000)
+  const cases = integer('--cases', flags.cases, 250, 10, 1_000_000)
   const seed = integer('--seed', flags.seed, 1, 0, 2 ** 31 - 1)
   const dir = mkdtempSync(join(tmpdir(), 'opcompat-bench-'))
   try {
@@ -131,13 +131,20 @@ async function straightLine(
         },
       })
     await run(ops.length * cases) // kernels compiled, plans drawn
-    trials = 0
-    per.clear()
-    const before = hosts.map(h => ({ ...h.stats() }))
-    const cpu = cpuMs()
-    const start = performance.now()
-    await run(ops.length * cases)
-    const wallMs = performance.now() - start
+    let before = hosts.map(h => ({ ...h.stats() }))
+    let cpu = 0
+    let wallMs = 0
+    for (let pass = 0; pass < 4; pass++) {
+      trials = 0
+      per.clear()
+      before = hosts.map(h => ({ ...h.stats() }))
+      cpu = cpuMs()
+      const start = performance.now()
+      await run(ops.length * cases)
+      wallMs = performance.now() - start
+      // a host that died in this pass left its case in `deadly`: once more without it
+      if (hosts.every((h, i) => h.stats().starts === before[i]!.starts)) break
+    }
     const parentMs = cpuMs() - cpu
     const backendsUsed = hosts.map((h, i) => {
       const s = h.stats()

@@ -10,7 +10,7 @@ import type { Entry } from './journal.ts'
 import { canonical } from './lower.ts'
 import { needsResult } from './probes.ts'
 import { resultOf } from './sharpen.ts'
-import { type Defect, identity, normalised, speaks } from './triage.ts'
+import { type Defect, identity, normalised, sameKind, speaks } from './triage.ts'
 import { alike } from './trials.ts'
 import { type Case, isFailing, type Op } from './types.ts'
 import { ROOT } from './version.ts'
@@ -83,7 +83,7 @@ export function matcher(known: readonly KnownDefect[], ops: ReadonlyMap<string, 
     const mine = op && byOp.get(e.case.op)
     if (!mine) return undefined
     return mine.find(d => {
-      if (d.kind !== e.verdict.kind || !d.backends.includes(e.backend)) return false
+      if (!(d.kind === e.verdict.kind || (d.kind === 'unstable' && sameKind(d.kind, e.verdict.kind))) || !d.backends.includes(e.backend)) return false
       if (speaks(e.verdict.kind) && normalised(e.verdict.because ?? '') !== normalised(d.because)) return false
       const own = canonical(op, e.case)
       if ('declined' in own) return false
@@ -98,7 +98,7 @@ export function sameCause(known: readonly KnownDefect[], ops: ReadonlyMap<string
     const op = ops.get(d.op)
     if (!op || !d.shrunk) return undefined
     return known.find(k => {
-      if (k.op !== d.op || k.kind !== d.kind || !k.backends.some(b => d.backends.includes(b))) return false
+      if (k.op !== d.op || !sameKind(k.kind, d.kind) || !k.backends.some(b => d.backends.includes(b))) return false
       if ((k.case.valid === false) !== (d.case.valid === false)) return false
       if (speaks(d.kind as Entry['verdict']['kind']) && normalised(k.because) !== normalised(d.because)) return false
       if (d.instead && k.instead) return d.instead.name === k.instead.name && !VAGUE.test(d.instead.name)

@@ -12,7 +12,7 @@ import { compareEntries } from './order.ts'
 import { needsResult } from './probes.ts'
 import { resultOf } from './sharpen.ts'
 import { fromJson64 } from './tensor.ts'
-import { type Candidate, family, normalised, speaks } from './triage.ts'
+import { type Candidate, family, normalised, sameKind, speaks } from './triage.ts'
 import type { Op } from './types.ts'
 
 export interface Cluster {
@@ -34,7 +34,11 @@ export function merged(all: readonly Candidate[], ops: ReadonlyMap<string, Op> |
   for (let i = 0; i < all.length; i++)
     for (let j = i + 1; j < all.length; j++) {
       const [a, b] = [all[i]!, all[j]!]
-      if (a.show.case.op !== b.show.case.op || family(a.show.backend) !== family(b.show.backend) || a.show.verdict.kind !== b.show.verdict.kind)
+      if (
+        a.show.case.op !== b.show.case.op ||
+        family(a.show.backend) !== family(b.show.backend) ||
+        !sameKind(a.show.verdict.kind, b.show.verdict.kind)
+      )
         continue
       const how = relation(a, b, known[i]!, known[j]!, ops, names)
       if (how === 'one') parent.set(root(b), root(a))
@@ -57,7 +61,8 @@ export function merged(all: readonly Candidate[], ops: ReadonlyMap<string, Op> |
 const lowest = (members: readonly Candidate[]): Entry => members.map(m => m.groups[0]!.representative).sort(compareEntries)[0]!
 /** The member that speaks for its cluster: made small, with a rule that holds, then the simplest. */
 function plainer(a: Candidate, b: Candidate): number {
-  const grade = (c: Candidate) => (c.shrunk ? 0 : 4) + (c.rule?.exact ? 0 : c.rule ? 1 : 2)
+  const grade = (c: Candidate) =>
+    (c.show.verdict.kind === 'unstable' && c.shrunk && c.rule ? -4 : 0) + (c.shrunk ? 0 : 4) + (c.rule?.exact ? 0 : c.rule ? 1 : 2)
   const size = (c: Candidate) => JSON.stringify([c.show.case.attributes, c.show.case.inputs]).length
   return grade(a) - grade(b) || size(a) - size(b) || compareEntries(a.groups[0]!.representative, b.groups[0]!.representative)
 }
@@ -103,7 +108,9 @@ function relation(
   const message = (c: Candidate) => normalised(c.show.verdict.because ?? '')
   if (speaks(a.show.verdict.kind) && message(a) !== message(b)) return 'none'
   // memory that nobody wrote: the outputs say nothing, the names in the attributes do
-  if (a.show.verdict.kind === 'unstable') return sameNames(a, b) ? 'one' : 'none'
+  const unstable = [a, b].filter(c => c.show.verdict.kind === 'unstable').length
+  if (unstable === 2) return sameNames(a, b) ? 'one' : 'none'
+  if (unstable === 1) return a.rule && b.rule && covers(a, [...kb.facts, kb.own]) >= 0.5 && covers(b, [...ka.facts, ka.own]) >= 0.5 ? 'one' : 'none'
   if (!a.rule || !b.rule) {
     // nothing is known of their rules: the same message of the same backends is one cause, anything else stands alone
     return speaks(a.show.verdict.kind) && message(a).length > 12 ? 'one' : 'none'

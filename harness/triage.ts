@@ -26,6 +26,11 @@ export const normalised = (message: string): string =>
     .replace(/#(\s*,\s*#)+/g, '#')
     .slice(0, 72)
 
+/** Memory that nobody wrote shows as wrong values, and as unstable only when the bits happen to differ: an unstable defect stands for both. */
+export const sameKind = (a: string, b: string): boolean =>
+  a === b || (a === 'unstable' && GARBAGE.includes(b)) || (b === 'unstable' && GARBAGE.includes(a))
+const GARBAGE: readonly string[] = ['wrong', 'non-finite']
+
 export const speaks = (kind: Kind): boolean => kind === 'rejects-valid' || kind === 'crash' || kind === 'fallback' || kind === 'device-lost'
 
 /** Fingerprints of all failing trials of one case. A function of that case alone: which backends fail alike, what the output looks like. */

@@ -25,6 +25,8 @@ export interface ToChild {
 }
 
 const PIPE = 3
+/** Milliseconds in writes: mostly waiting for the parent to read. */
+let writing = 0
 /** Frames in one write: each four bytes of length, then v8's serialisation. A write costs more than what it carries, so that an outcome and the next job's beginning go together. */
 function say(...messages: readonly FromChild[]): void {
   const bodies = messages.map(m => serialize(m))
@@ -35,12 +37,14 @@ function say(...messages: readonly FromChild[]): void {
     body.copy(frames, end + 4)
     end += 4 + body.length
   }
+  const start = performance.now()
   for (let at = 0; at < frames.length; )
     try {
       at += writeSync(PIPE, frames, at)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
     }
+  writing += performance.now() - start
 }
 
 /** A child that hangs in native code would outlive a parent that was killed: a thread of its own watches for that. */
@@ -86,7 +90,7 @@ export async function serve(backend: Backend, list: readonly Op[]): Promise<void
   process.on('message', (m: ToChild) => {
     queue = queue.then(async () => {
       // asking for the CPU time of every call would cost more than many calls: inside a batch it is shared out by wall time
-      const before = { cpu: cpu(), wall: performance.now(), inside: inside.ms }
+      const before = { cpu: cpu(), wall: performance.now(), inside: inside.ms, writing }
       const next = (i: number): FromChild[] => (m.jobs[i] && m.jobs[i].mode === mode ? [{ kind: 'begin', batch: m.batch, i }] : [])
       if (next(0).length) say(...next(0))
       for (let i = 0; i < m.jobs.length; i++) {
@@ -112,8 +116,9 @@ export async function serve(backend: Backend, list: readonly Op[]): Promise<void
           )
         }
       }
-      const wall = performance.now() - before.wall
-      if (wall > 0) insideCpuMs += ((cpu() - before.cpu) * (inside.ms - before.inside)) / wall
+      // a child that waits for its parent uses no CPU time meanwhile
+      const wall = performance.now() - before.wall - (writing - before.writing)
+      if (wall > 0) insideCpuMs += (cpu() - before.cpu) * Math.min(1, (inside.ms - before.inside) / wall)
       say({ kind: 'done', batch: m.batch, rss: process.memoryUsage.rss(), cpuMs: cpu(), insideCpuMs, insideMs: inside.ms })
     })
   })
