@@ -2,7 +2,7 @@
 import { createColors } from 'picocolors'
 import type { Progress } from './run.ts'
 import { type Cell, type Mark, markOf, type Summary } from './summary.ts'
-import type { Defect } from './triage.ts'
+import { type Defect, describe } from './triage.ts'
 
 export type Ink = ReturnType<typeof createColors>
 export const ink = (colour: boolean): Ink => createColors(colour)
@@ -62,7 +62,8 @@ export function matrix(summary: Summary, c: Ink): string[] {
   }
   const names = ' '.repeat(first + 2) + columns.map(col => col.name.slice(0, WIDTH).padEnd(WIDTH + 1)).join('')
   const count = (op: string, backends: readonly string[]) =>
-    summary.defects.filter(d => d.op === op && d.backends.some(b => backends.includes(b))).length
+    summary.defects.filter(d => d.op === op && d.status !== 'fixed' && d.status !== 'not-reached' && d.backends.some(b => backends.includes(b)))
+      .length
   const order: readonly Mark[] = ['not-run', 'gap', 'right', 'imprecise', 'refuses', 'wrong', 'crashes']
   const rows = ops.map(op => {
     const marks = columns.map(col => {
@@ -116,10 +117,17 @@ export function defectLines(d: Defect, c: Ink): string[] {
   const mark = KIND_MARK[d.kind] ?? 'wrong'
   const e = d.element
   const saw = e ? `expected ${e.expected}, got ${e.observed} at [${e.index}]` : d.because
+  const small = describe(d.case)
   return [
-    `${paint(c, mark, `${GLYPH[mark]} ${d.status.padEnd(9)}`)} ${c.bold(d.op)} ${d.kind} on ${shortBackends(d.backends)}`.slice(0, 200),
-    `    ${clip(d.rule.text, 94)}`,
+    `${paint(c, mark, `${GLYPH[mark]} ${d.status.padEnd(9)}`)} ${c.bold(d.op)} ${d.kind} on ${shortBackends(d.backends)} by ${d.paths.slice(0, 2).join(', ')}`.slice(
+      0,
+      200,
+    ),
+    ...(d.rule.text && d.rule.text !== small ? [`    when ${clip(d.rule.text, 89)}`] : []),
+    `    smallest: ${clip(small, 84)}`,
     `    ${clip(saw, 94)}`,
+    ...(d.instead ? [`    ${clip(d.instead.sentence, 94)}`] : []),
+    ...(d.recipe ? [`    write instead: ${clip(d.recipe.text, 79)}`] : []),
     c.dim(`    ${d.hits} trial${d.hits === 1 ? '' : 's'}; npm run compat -- replay ${d.id}`),
   ]
 }
