@@ -1,6 +1,6 @@
 /**
- * What this machine can do, measured in the same run: multiply-adds of a WASM SIMD kernel whose operands come from L1 (operands that stay in registers, loop
- * invariant, report twice what any kernel reaches), and a plain copy by size. Native code has wider vectors: its ceiling is the best square product of
+ * What this machine can do, measured in the same run: multiply-adds of a WASM SIMD kernel that loads operands from L1 (where all operands stay in registers,
+ * a loop-invariant product, the figure is one that no kernel reaches), and a plain copy by size. Native code has wider vectors: its ceiling is the best square product of
  * ONNX Runtime that was seen, an observation, not a peak.
  */
 import type { Ceilings } from './types.ts'
@@ -21,39 +21,36 @@ const ADD = [0xfd, ...leb(0xe4)]
 const get = (i: number) => [0x20, i]
 const set = (i: number) => [0x21, i]
 /**
- * TILE_A vectors of `a` times TILE_B of `b` in as many accumulators, as the inner loop of a matrix product: what is loaded once is used several times, and
- * everything fits into sixteen registers.
+ * Eight accumulators; every vector that is loaded is multiplied with two that stay in registers, as the inner loop of a matrix product does it. Two loads a
+ * multiply-add (nothing reused) reach a quarter of this, no loads at all half as much again: neither is what a good kernel does.
  */
-const [TILE_A, TILE_B, UNROLL] = [2, 5, 8]
-const STEP = 16 * (TILE_A + TILE_B)
-const FLOPS = 2 * 4 * TILE_A * TILE_B * UNROLL
+const [ACCUMULATORS, REUSE, UNROLL] = [8, 2, 8]
+const FLOPS = 2 * 4 * ACCUMULATORS * UNROLL
 
 /** `run(n)`: n passes of the loop over operands in the first kilobytes of memory; FLOPS each. */
 function kernel(): Uint8Array<ArrayBuffer> {
   const n = 0
   const base = 1
   const accumulator = (i: number) => 2 + i
-  const b = (j: number) => 2 + TILE_A * TILE_B + j
-  const a = 2 + TILE_A * TILE_B + TILE_B
+  const loaded = 2 + ACCUMULATORS
+  const factor = (j: number) => loaded + 1 + j
   const body: number[] = [0x03, 0x40] // loop
-  for (let u = 0; u < UNROLL; u++) {
-    for (let j = 0; j < TILE_B; j++) body.push(...get(base), ...V128_LOAD, ...leb(u * STEP + 16 * j), ...set(b(j)))
-    for (let i = 0; i < TILE_A; i++) {
-      body.push(...get(base), ...V128_LOAD, ...leb(u * STEP + 16 * (TILE_B + i)), ...set(a))
-      for (let j = 0; j < TILE_B; j++) {
-        const at = accumulator(i * TILE_B + j)
-        body.push(...get(at), ...get(a), ...get(b(j)), ...MUL, ...ADD, ...set(at))
+  for (let u = 0; u < UNROLL; u++)
+    for (let i = 0; i < ACCUMULATORS; i += REUSE) {
+      body.push(...get(base), ...V128_LOAD, ...leb(16 * (u * ACCUMULATORS + i)), ...set(loaded))
+      for (let j = 0; j < REUSE; j++) {
+        const at = accumulator(i + j)
+        body.push(...get(at), ...get(loaded), ...get(factor(j)), ...MUL, ...ADD, ...set(at))
       }
     }
-  }
   // the place of the operands moves between 0 and 1024: base = (base + 64) & 1023; n = n − 1; again while n
   body.push(...get(base), 0x41, 0xc0, 0x00, 0x6a, 0x41, 0xff, 0x07, 0x71, ...set(base))
   body.push(...get(n), 0x41, 0x01, 0x6b, 0x22, n, 0x0d, 0x00, 0x0b)
   // what was computed is used, or it would be left out
   body.push(...get(accumulator(0)))
-  for (let i = 1; i < TILE_A * TILE_B; i++) body.push(...get(accumulator(i)), ...ADD)
+  for (let i = 1; i < ACCUMULATORS; i++) body.push(...get(accumulator(i)), ...ADD)
   body.push(0xfd, 0x1f, 0x00, 0x0b) // f32x4.extract_lane 0
-  const locals = [2, 1, 0x7f, ...leb(TILE_A * TILE_B + TILE_B + 1), 0x7b]
+  const locals = [2, 1, 0x7f, ...leb(ACCUMULATORS + 1 + REUSE), 0x7b]
   const code = [...locals, ...body]
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],

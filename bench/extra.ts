@@ -41,7 +41,11 @@ function conv(source: string, name: string, s: ConvShape): Extra {
       auto_pad: 'NOTSET',
       group: s.depthwise ? channels : 1,
     },
-    inputs: [normal([1, channels, size, size], 1), normal([filters, depth, kernel, kernel], 2, 1 / Math.sqrt(depth * kernel * kernel)), normal([filters], 3)],
+    inputs: [
+      normal([1, channels, size, size], 1),
+      normal([filters, depth, kernel, kernel], 2, 1 / Math.sqrt(depth * kernel * kernel)),
+      normal([filters], 3),
+    ],
   }
 }
 function upConv(source: string, name: string, size: number, channels: number, filters: number): Extra {
@@ -72,7 +76,12 @@ function resize(source: string, from: number, to: number, channels: number, how:
 function nms(boxes: number, source: string): Extra {
   const next = random(boxes)
   const unit = () => next() / 2 ** 32
-  const objects = Array.from({ length: Math.max(4, Math.round(Math.sqrt(boxes))) }, () => [unit() * 600, unit() * 600, 16 + unit() * 140, 16 + unit() * 140])
+  const objects = Array.from({ length: Math.max(4, Math.round(Math.sqrt(boxes))) }, () => [
+    unit() * 600,
+    unit() * 600,
+    16 + unit() * 140,
+    16 + unit() * 140,
+  ])
   const values = Array.from({ length: boxes }, () => {
     const [y, x, h, w] = objects[next() % objects.length]!
     const [y1, x1] = [Math.fround(y! + 12 * (unit() - 0.5)), Math.fround(x! + 12 * (unit() - 0.5))]

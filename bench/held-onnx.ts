@@ -20,8 +20,7 @@ export interface Holding extends Opened {
 }
 
 export async function openOrt(ort: any, options: Record<string, unknown>, extras: OrtExtras): Promise<Holding> {
-  const make = (form: OnnxForm, inputs: readonly (Tensor | null)[]) =>
-    ort.InferenceSession.create(encode(form, inputs, extras.typedOutputs), options)
+  const make = (form: OnnxForm, inputs: readonly (Tensor | null)[]) => ort.InferenceSession.create(encode(form, inputs, extras.typedOutputs), options)
   const relu: OnnxForm = { opset: 13, nodes: [{ op: 'Relu', in: ['x0'], out: ['y0'], attributes: {} }] }
   const kept = extras.keepOpen ? await make(relu, [{ dtype: 'float32', shape: [1], data: new Float32Array(1) }]) : null
   return {

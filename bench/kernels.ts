@@ -71,7 +71,8 @@ export async function kernelsCommand(flags: KernelFlags): Promise<number> {
     else process.stdout.write(`${table(file, ink(process.stdout.isTTY === true && !process.env['NO_COLOR'])).join('\n')}\n`)
     if (ctrl.stopped()) return 130
     const silent = [...literal].filter(name => !file.cells.some(c => c.backend === name))
-    for (const name of silent) process.stderr.write(`${name}: nothing could be timed; ${file.missing.find(m => m.side.startsWith(name))?.reason ?? 'see above'}\n`)
+    for (const name of silent)
+      process.stderr.write(`${name}: nothing could be timed; ${file.missing.find(m => m.side.startsWith(name))?.reason ?? 'see above'}\n`)
     return silent.length ? 3 : 0
   } finally {
     end()

@@ -37,7 +37,9 @@ export function nameOf(shapes: readonly Shape[], attributes: Attributes): string
   const said = Object.entries(attributes)
     .filter(([k, v]) => k !== 'kernel_shape' && plain[k] !== list(v))
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([k, v]) => (short[k] ? `${short[k]}${list(v)}` : `${k}=${list(typeof v === 'number' && !Number.isInteger(v) ? Number(v.toPrecision(3)) : v)}`))
+    .map(([k, v]) =>
+      short[k] ? `${short[k]}${list(v)}` : `${k}=${list(typeof v === 'number' && !Number.isInteger(v) ? Number(v.toPrecision(3)) : v)}`,
+    )
   const kernel = attributes['kernel_shape'] && shapes.length === 1 ? [`k${list(attributes['kernel_shape'])}`] : []
   return [...shapes.map(s => s.join('x') || 'scalar'), ...kernel, ...said].join(' ')
 }
@@ -52,17 +54,14 @@ function fromNode(ops: ReadonlyMap<string, Op>, l: Layer, source: string): Bench
     more.push(null, { dtype: 'float32', shape: [4], recipe: { kind: 'values', values: [1, 1, 2, 2] }, constant: true })
     shapes = shapes.slice(0, 1)
   }
-  // shapes that depend on the image are not known in the file
-  if (!shapes[0]?.length || ((l.op === 'MatMul' || l.op === 'Gemm') && shapes.some(s => !s.length))) return null
+  // shapes that depend on the image are not known in the file, and stand there empty
+  if (shapes.some((s, i) => !s.length && !(l.op === 'Clip' && i > 0))) return null
   const name = nameOf(
     shapes.filter(s => s.length),
     { ...l.attributes, ...(l.op === 'Resize' ? { scales: [1, 1, 2, 2] } : {}) },
   )
   const seed = seedOf(`${l.op} ${name}`)
-  const inputs = [
-    ...shapes.map((shape, i): TensorSpec => ({ dtype: 'float32', shape, recipe: recipeOf(l.op, i, shape, seed + i) })),
-    ...more,
-  ]
+  const inputs = [...shapes.map((shape, i): TensorSpec => ({ dtype: 'float32', shape, recipe: recipeOf(l.op, i, shape, seed + i) })), ...more]
   const read = canonical(op, { id: 'layer', op: op.name, operator: l.op, opset: OPSET, attributes: l.attributes, inputs })
   return 'declined' in read ? null : asLayer(op.name, name, source, { ...read, id: `b-${seedOf(`${op.name} ${name}`)}` })
 }
@@ -70,7 +69,8 @@ function asLayer(op: string, layer: string, source: string, c: Case): BenchLayer
   const bytes = c.inputs.reduce((n, s) => n + (s ? sizeOf(s.shape) * DTYPE_BYTES[s.dtype] : 0), 0)
   return { op, layer, source, case: c, flops: flopsOf(c), bytes }
 }
-const fromExtra = (e: Extra): BenchLayer => asLayer(e.op, e.layer, e.source, { id: `b-${seedOf(`${e.op} ${e.layer}`)}`, op: e.op, attributes: e.attributes, inputs: e.inputs })
+const fromExtra = (e: Extra): BenchLayer =>
+  asLayer(e.op, e.layer, e.source, { id: `b-${seedOf(`${e.op} ${e.layer}`)}`, op: e.op, attributes: e.attributes, inputs: e.inputs })
 
 /**
  * Multiply-adds × 2 of operations that are bound by arithmetic; 0 for all others. Without an output shape the spatial size is taken from the strides (an

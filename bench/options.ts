@@ -1,5 +1,5 @@
 /** What the subcommands share: names into sides and layers, progress, Ctrl-C, the folder that is written. */
-import { existsSync, openSync, writeSync, closeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadBackends, selectBackends } from '../harness/backends.ts'
 import { fileError, nearest, UserError } from '../harness/errors.ts'
@@ -30,8 +30,7 @@ export interface KernelFlags {
 }
 export const FOUR = 'ort-cpu,ortweb-wasm,tfjs-cpu,tfjs-wasm'
 
-const globs = (text: string): RegExp[] =>
-  words(text).map(w => new RegExp(`^${w.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*')}$`))
+const globs = (text: string): RegExp[] => words(text).map(w => new RegExp(`^${w.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*')}$`))
 
 /** `8` or `5..14`. */
 export function launchesOf(text: string | undefined, fallback: readonly [number, number]): readonly [number, number] {
@@ -152,7 +151,8 @@ export function interruptible(): { stopped: () => boolean; done: () => void } {
 /** The folder of a benchmark; its bursts are written line by line. */
 export function openOut(out: string | undefined, force: boolean | undefined): { store: (line: object) => void; close: () => void } {
   if (!out) return { store: () => {}, close: () => {} }
-  if (existsSync(join(out, 'bench.json')) && !force) throw new UserError(`${out} holds a benchmark already; choose another folder, or --force to replace it`)
+  if (existsSync(join(out, 'bench.json')) && !force)
+    throw new UserError(`${out} holds a benchmark already; choose another folder, or --force to replace it`)
   makeFolder(out)
   const path = join(out, 'bursts.jsonl')
   let fd: number

@@ -3,7 +3,7 @@
  * whether the result is right, and what cannot be timed at all, with the reason.
  */
 import type { Op, Opened } from '../harness/types.ts'
-import { startHost, type KernelHost } from './host.ts'
+import { type KernelHost, startHost } from './host.ts'
 import { type Judged, judgeOf } from './judge.ts'
 import { flopsOf } from './layers.ts'
 import type { BenchLayer, Cell, Contender, Side } from './types.ts'
@@ -100,7 +100,7 @@ export async function pilot(o: PilotOptions): Promise<Pilot> {
     for (const [n, { layer, contenders }] of o.subjects.entries()) {
       if (o.stopped()) break
       if (o.late(n)) {
-        contenders.forEach((_, i) => result.missing.push({ subject: n, contender: i, reason: 'the budget was used up' }))
+        for (const i of contenders.keys()) result.missing.push({ subject: n, contender: i, reason: 'the budget was used up' })
         continue
       }
       const judged = judgeOf(o.ops.get(layer.op)!, layer)
@@ -153,7 +153,13 @@ export function planCell(subject: Subject, known: readonly (Known | null)[], vis
   const visitOf = (repeats: number) => repeats * calls.reduce((s, c) => s + (k + 1) * c + IPC_MS, 0)
   const repeats = visitOf(4) <= VISIT_MS ? 4 : visitOf(2) <= VISIT_MS ? 2 : 1
   const flops = Math.max(...kept.map(c => c.k.flops))
-  return { layer: { ...subject.layer, flops }, contenders: kept.map(c => c.x), k, repeats, visits: visitOf(repeats) > 4 * VISIT_MS ? Math.min(3, visits) : visits }
+  return {
+    layer: { ...subject.layer, flops },
+    contenders: kept.map(c => c.x),
+    k,
+    repeats,
+    visits: visitOf(repeats) > 4 * VISIT_MS ? Math.min(3, visits) : visits,
+  }
 }
 /** Milliseconds of one launch of a cell: first run, warm-up and visits of all its contenders. */
 export function launchMs(cell: Cell, known: readonly Known[]): number {

@@ -58,7 +58,8 @@ export function forest(file: BenchFile): string {
   const bounds = rows.flatMap(r => r.ratio!.interval.filter(Number.isFinite))
   const x = logScale([...bounds, ...rows.map(r => r.ratio!.value), 1], 360, 780)
   const body = [...legend(sides, 38)]
-  for (const t of x.ticks) body.push(line(x.at(t), 56, x.at(t), h - 8, 'stroke="#eee"'), text(x.at(t), 54, `×${t}`, 'text-anchor="middle" fill="#666"'))
+  for (const t of x.ticks)
+    body.push(line(x.at(t), 56, x.at(t), h - 8, 'stroke="#eee"'), text(x.at(t), 54, `×${t}`, 'text-anchor="middle" fill="#666"'))
   body.push(line(x.at(1), 56, x.at(1), h - 8, 'stroke="#333"'))
   layers.forEach((list, i) => {
     const y = 74 + i * 22
@@ -66,13 +67,28 @@ export function forest(file: BenchFile): string {
     list.forEach((r, j) => {
       const at = y + (j - (list.length - 1) / 2) * 5
       const [a, b] = r.ratio!.interval
-      body.push(line(x.at(Math.max(a, x.ticks[0]! / 10)), at, x.at(Number.isFinite(b) ? b : r.ratio!.value), at, `stroke="${INK[sides.indexOf(r.side) % INK.length]}"`))
+      body.push(
+        line(
+          x.at(Math.max(a, x.ticks[0]! / 10)),
+          at,
+          x.at(Number.isFinite(b) ? b : r.ratio!.value),
+          at,
+          `stroke="${INK[sides.indexOf(r.side) % INK.length]}"`,
+        ),
+      )
       body.push(mark(x.at(r.ratio!.value), at, sides.indexOf(r.side), `${r.side}: ×${r.ratio!.value.toPrecision(3)}, ${r.class}`, r.rank === null))
     })
   })
   return page(800, h, `time over the time of ${rows[0]?.ratio?.to ?? 'the first'} (log; hollow: no rank)`, body)
 }
-function scatter(title: string, points: { x: number; y: number; side: string; title: string; hollow: boolean; join?: string }[], xName: string, yName: string, extra?: (x: Scale, y: Scale) => string[], more: { x: number[]; y: number[] } = { x: [], y: [] }): string {
+function scatter(
+  title: string,
+  points: { x: number; y: number; side: string; title: string; hollow: boolean; join?: string }[],
+  xName: string,
+  yName: string,
+  extra?: (x: Scale, y: Scale) => string[],
+  more: { x: number[]; y: number[] } = { x: [], y: [] },
+): string {
   const sides = [...new Set(points.map(p => p.side))]
   const x = logScale([...points.map(p => p.x), ...more.x], 70, 770)
   const y = logScale([...points.map(p => p.y), ...more.y], 430, 70)
@@ -90,14 +106,22 @@ function scatter(title: string, points: { x: number; y: number; side: string; ti
   for (const p of points) body.push(mark(x.at(p.x), y.at(p.y), sides.indexOf(p.side), p.title, p.hollow))
   return page(800, 480, title, body)
 }
-const si = (v: number): string => (v >= 1e9 ? `${v / 1e9}G` : v >= 1e6 ? `${v / 1e6}M` : v >= 1e3 ? `${v / 1e3}k` : v >= 1 ? `${v}` : v.toPrecision(1))
+const si = (v: number): string =>
+  v >= 1e9 ? `${v / 1e9}G` : v >= 1e6 ? `${v / 1e6}M` : v >= 1e3 ? `${v / 1e3}k` : v >= 1 ? `${v}` : v.toPrecision(1)
 const about = (r: Row): string => `${r.side}: ${short(r)}, ${time(r.floorMs)}, ${r.class}`
 
 /** Time against bytes moved; the points of a sweep are joined. */
 export const scaling = (file: BenchFile): string =>
   scatter(
     'floor of a call against size (log–log)',
-    file.cells.map(r => ({ x: r.bytes, y: r.floorMs, side: r.side, title: about(r), hollow: r.rank === null, ...(r.source.startsWith('sweep') ? { join: `${r.op} ${r.source}` } : {}) })),
+    file.cells.map(r => ({
+      x: r.bytes,
+      y: r.floorMs,
+      side: r.side,
+      title: about(r),
+      hollow: r.rank === null,
+      ...(r.source.startsWith('sweep') ? { join: `${r.op} ${r.source}` } : {}),
+    })),
     'bytes of inputs and outputs',
     'ms',
   )
@@ -138,12 +162,21 @@ export function spreadPlot(s: Session, sides: readonly Side[]): string {
   })
   const x = logScale([...parts.flatMap(p => p.launches.flat()), 1], 360, 780)
   const body: string[] = []
-  for (const t of x.ticks) body.push(line(x.at(t), 46, x.at(t), h - 8, 'stroke="#eee"'), text(x.at(t), 42, `×${t}`, 'text-anchor="middle" fill="#666"'))
+  for (const t of x.ticks)
+    body.push(line(x.at(t), 46, x.at(t), h - 8, 'stroke="#eee"'), text(x.at(t), 42, `×${t}`, 'text-anchor="middle" fill="#666"'))
   parts.forEach((p, i) => {
     const y = 58 + i * 16
     body.push(text(12, y + 4, `${p.side} ${p.c.layer.op} ${p.c.layer.layer}`.slice(0, 56)))
     p.launches.forEach(([a, b], l) => {
-      body.push(line(x.at(a), y - 5 + (10 * l) / Math.max(1, p.launches.length - 1), x.at(b), y - 5 + (10 * l) / Math.max(1, p.launches.length - 1), 'stroke="#2b6cb0"'))
+      body.push(
+        line(
+          x.at(a),
+          y - 5 + (10 * l) / Math.max(1, p.launches.length - 1),
+          x.at(b),
+          y - 5 + (10 * l) / Math.max(1, p.launches.length - 1),
+          'stroke="#2b6cb0"',
+        ),
+      )
     })
   })
   return page(800, h, 'floor to median of every launch, over the floor of all', body)

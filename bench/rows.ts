@@ -1,7 +1,7 @@
 /** From bursts to the rows of bench.json: pure. */
 import { copyCeiling } from './ceilings.ts'
 import type { Session } from './session.ts'
-import { difference, type Difference, figuresOf, median } from './statistics.ts'
+import { type Difference, difference, figuresOf, median } from './statistics.ts'
 import type { Burst, Ratio, Row, Side } from './types.ts'
 
 export const eligible = (r: Pick<Row, 'class' | 'software'>): boolean => (r.class === 'right' || r.class === 'less-precise') && !r.software

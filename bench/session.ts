@@ -1,12 +1,13 @@
 /** One benchmark from layers to bursts: pilot, plan within the budget, launches in groups that fit into memory. */
-import { cpus, loadavg } from 'node:os'
+
 import { readFileSync } from 'node:fs'
+import { cpus, loadavg } from 'node:os'
+import type { Op } from '../harness/types.ts'
 import { ceilings } from './ceilings.ts'
 import { type KernelHost, NODE_ARGS, startHost, TUNED } from './host.ts'
 import { measure, type Plan, type Runner } from './measure.ts'
 import { type Known, launchMs, type Pilot, pilot, planCell, type Subject, WARM_CALLS, WARM_MS } from './pilot.ts'
 import type { Burst, Ceilings, Cell, Cold, Environment, Side } from './types.ts'
-import type { Op } from '../harness/types.ts'
 
 export interface SessionOptions {
   subjects: readonly Subject[]
@@ -58,9 +59,10 @@ export async function session(o: SessionOptions): Promise<Session> {
     side: o.sides[o.subjects[m.subject]!.contenders[m.contender]!.side]!.name,
     reason: m.reason,
   }))
-  const fitted = fit(o, p, left(), least)
+  const fitted = within(o, p, left(), least)
   for (const n of fitted.dropped)
-    for (const x of o.subjects[n]!.contenders) missing.push({ layer: o.subjects[n]!.layer, side: o.sides[x.side]!.name, reason: 'does not fit into the budget' })
+    for (const x of o.subjects[n]!.contenders)
+      missing.push({ layer: o.subjects[n]!.layer, side: o.sides[x.side]!.name, reason: 'does not fit into the budget' })
   const s: Session = {
     cells: fitted.cells,
     known: fitted.known,
@@ -96,7 +98,7 @@ export async function session(o: SessionOptions): Promise<Session> {
 }
 
 /** What fits: dear layers go first, then visits, then launches; never below `least` layers, one of each operation, three launches. */
-function fit(o: SessionOptions, p: Pilot, leftMs: number, least: number) {
+function within(o: SessionOptions, p: Pilot, leftMs: number, least: number) {
   let [visits, launches] = [o.visits, o.launches]
   const planned = o.subjects.flatMap((subject, n) => {
     const cell = planCell(subject, p.known[n]!, visits)
@@ -127,7 +129,9 @@ export function grouped(cells: readonly Cell[]): number[][] {
   for (const [i, c] of cells.entries()) {
     const sides = String([...new Set(c.contenders.map(x => x.side))].sort((a, b) => a - b))
     const bytes = 2 * c.layer.bytes
-    const group = groups.find(g => g.sides.split(',').some(s => sides.split(',').includes(s)) && g.cells.length < GROUP_CELLS && g.bytes + bytes <= GROUP_BYTES)
+    const group = groups.find(
+      g => g.sides.split(',').some(s => sides.split(',').includes(s)) && g.cells.length < GROUP_CELLS && g.bytes + bytes <= GROUP_BYTES,
+    )
     if (group) {
       group.cells.push(i)
       group.bytes += bytes

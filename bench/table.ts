@@ -3,7 +3,13 @@ import type { Ink } from '../harness/terminal.ts'
 import type { BenchFile, Row } from './types.ts'
 
 export const time = (ms: number): string =>
-  !Number.isFinite(ms) ? '–' : ms >= 1000 ? `${(ms / 1000).toPrecision(3)} s` : ms >= 1 ? `${ms.toPrecision(3)} ms` : `${(ms * 1000).toPrecision(3)} µs`
+  !Number.isFinite(ms)
+    ? '–'
+    : ms >= 1000
+      ? `${(ms / 1000).toPrecision(3)} s`
+      : ms >= 1
+        ? `${ms.toPrecision(3)} ms`
+        : `${(ms * 1000).toPrecision(3)} µs`
 const percent = (v: number): string => `${v >= 0.0995 ? (100 * v).toFixed(0) : (100 * v).toFixed(1)} %`
 const MARK: Record<Row['class'], string> = { right: '✓', 'less-precise': '◐', 'fast-but-wrong': '●', 'not-judged': '·' }
 
@@ -39,7 +45,9 @@ export function table(file: BenchFile, c: Ink): string[] {
     c.dim(
       `ceilings: ${file.ceilings.wasmGflops.toPrecision(3)} GFLOP/s WASM SIMD, ${file.ceilings.nativeGflops?.toPrecision(3) ?? '–'} best of ONNX Runtime; copy ${file.ceilings.copy.map(x => `${x.gbs.toPrecision(2)} GB/s at ${x.mb} MB`).join(', ')}`,
     ),
-    c.dim(`${e.cpu}, ${e.cores} cores, Node ${e.node}, load ${e.load.map(l => l.toFixed(1)).join(' → ')}${e.steal ? `, ${e.steal} ticks stolen` : ''}`),
+    c.dim(
+      `${e.cpu}, ${e.cores} cores, Node ${e.node}, load ${e.load.map(l => l.toFixed(1)).join(' → ')}${e.steal ? `, ${e.steal} ticks stolen` : ''}`,
+    ),
   )
   if (e.load[0] > e.cores) lines.push(c.yellow('the machine was busy: floors hold, medians do not'))
   const reasons = new Map<string, number>()
