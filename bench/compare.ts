@@ -29,6 +29,8 @@ const errorOf = (r: Row): number => {
   const [low, high] = r.floorInterval ?? [r.floorMs, r.medianMs]
   return Math.log(high / low) / (2 * 1.96)
 }
+/** A ratio to the reference backend with a finite interval (JSON holds an infinite end as null). */
+const bounded = (r: Row): boolean => !!r.ratio && r.ratio.interval.every(v => Number.isFinite(v) && v > 0)
 /** Cells from which the sessions' own distance can be seen. */
 const ENOUGH = 8
 
@@ -53,7 +55,7 @@ export function compareFiles(a: BenchFile, b: BenchFile): Comparison {
   const others = new Map(b.cells.map(r => [keyOf(r), r]))
   const pairs = a.cells.flatMap(r => {
     const o = others.get(keyOf(r))
-    return o && (!ratios || (r.ratio && o.ratio)) ? [{ a: r, b: o }] : []
+    return o && (!ratios || (bounded(r) && bounded(o))) ? [{ a: r, b: o }] : []
   })
   const logOf = (p: { a: Row; b: Row }) => (ratios ? Math.log(p.b.ratio!.value / p.a.ratio!.value) : Math.log(p.b.floorMs / p.a.floorMs))
   const logs = pairs.map(logOf)

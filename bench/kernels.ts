@@ -28,6 +28,7 @@ import type { BenchFile, Side } from './types.ts'
 export const DEFAULT_OPS = 'conv,max-pool,average-pool,resize,nms,conv-transpose,batch-norm,add,gemm'
 
 export function fileOf(s: Session, sides: readonly Side[], seed: number, started: string): BenchFile {
+  const { rows, ceilings } = rowsOf(s, sides)
   return {
     schema: 1,
     name: started.slice(0, 19).replace(/[:T]/g, '-'),
@@ -38,8 +39,8 @@ export function fileOf(s: Session, sides: readonly Side[], seed: number, started
     launches: s.launches,
     environment: s.environment,
     identities: s.identities,
-    ceilings: s.ceilings,
-    cells: rowsOf(s, sides),
+    ceilings,
+    cells: rows,
     missing: s.missing.map(m => ({ op: m.layer.op, layer: m.layer.layer, side: m.side, reason: m.reason })),
   }
 }

@@ -2,7 +2,7 @@
 import { copyCeiling } from './ceilings.ts'
 import type { Session } from './session.ts'
 import { type Difference, difference, figuresOf, median } from './statistics.ts'
-import type { Burst, Ratio, Row, Side } from './types.ts'
+import type { Burst, Ceilings, Ratio, Row, Side } from './types.ts'
 
 export const eligible = (r: Pick<Row, 'class' | 'software'>): boolean => (r.class === 'right' || r.class === 'less-precise') && !r.software
 /** The mode that takes two threads says so; everything else runs on one. */
@@ -10,7 +10,17 @@ export const threadsOf = (side: Side): number => (side.mode === 'threads' ? 2 : 
 
 const ratioOf = (to: string, d: Difference): Ratio => ({ to, value: d.ratio, interval: d.interval, verdict: d.verdict, detectable: d.detectable })
 
-export function rowsOf(s: Session, sides: readonly Side[]): Row[] {
+const isNative = (side: Side): boolean => side.backend.name === 'ort-cpu' || side.backend.name.startsWith('tfjs-node')
+const BEST = 'best that was seen of native code'
+/** Rows, and the ceilings with the best that native code reached among them. */
+export function rowsOf(s: Session, sides: readonly Side[]): { rows: Row[]; ceilings: Ceilings } {
+  const rows = bareRows(s, sides)
+  const seen = rows.flatMap(r => (r.ceiling === BEST ? [r.gflops!] : []))
+  const nativeGflops = seen.length ? Math.max(s.ceilings.nativeGflops ?? 0, ...seen) : s.ceilings.nativeGflops
+  for (const r of rows) if (r.ceiling === BEST) r.share = r.gflops! / nativeGflops!
+  return { rows, ceilings: { ...s.ceilings, nativeGflops } }
+}
+function bareRows(s: Session, sides: readonly Side[]): Row[] {
   const by = new Map<string, Burst[]>()
   for (const b of s.bursts) {
     const key = `${b.cell} ${b.contender}`
@@ -89,8 +99,6 @@ function shareOf(s: Session, side: Side, software: boolean, gflops: number | nul
     const c = copyCeiling(s.ceilings, bytes)
     return { share: gbs / c.gbs, ceiling: `copy of ${c.mb} MB` }
   }
-  const native = side.backend.name === 'ort-cpu' || side.backend.name.startsWith('tfjs-node')
-  if (!native) return { share: gflops / s.ceilings.wasmGflops, ceiling: 'WASM SIMD multiply-add' }
-  const top = s.ceilings.nativeGflops
-  return top ? { share: gflops / top, ceiling: 'best MatMul of ONNX Runtime' } : { share: null, ceiling: null }
+  if (isNative(side)) return { share: null, ceiling: BEST }
+  return { share: gflops / s.ceilings.wasmGflops, ceiling: 'WASM SIMD multiply-add' }
 }

@@ -51,7 +51,7 @@ export async function session(o: SessionOptions): Promise<Session> {
   const left = () => o.budgetMs - (performance.now() - begun)
   o.progress('measuring the ceilings')
   let top = await ceilings()
-  const least = o.least ?? 5
+  const least = o.least ?? 6
   const p = await pilot({ ...o, late: n => n >= least && performance.now() - begun > PILOT_SHARE * o.budgetMs })
   top.nativeGflops = p.nativeGflops
   const missing = p.missing.map(m => ({

@@ -197,7 +197,8 @@ async function reduce(
       break
     }
   const slow = (backend.cost ?? 1) > 5 || r.verdict.kind === 'crash' || r.verdict.kind === 'hang'
-  const most = r.verdict.kind === 'hang' ? 12 : r.verdict.kind === 'crash' ? Math.min(60, limit) : limit
+  const restarts = r.verdict.kind === 'crash' || (backend.recycleOnError && r.verdict.kind === 'rejects-valid')
+  const most = r.verdict.kind === 'hang' ? 12 : restarts ? Math.min(40, limit) : limit
   const result = await shrink(op, generator, raw, test, most, slow ? 1 : 8, keepsIntegers(generator, raw))
   if (over() && !result.minimal) return null
   return {

@@ -34,13 +34,21 @@ export const causeKey = (kind: string, c: Case, way: Way, raw: unknown): string 
 const GOOD = 0.02
 const CHUNK = 16
 
+/** Failures that end a process, or that make a page start its worker again, are probed least. */
+const limitsOf = ({ verdict }: Cause, { backend }: Host): Limits =>
+  ['crash', 'device-lost', 'hang'].includes(verdict.kind) || (backend.recycleOnError && verdict.kind === 'rejects-valid')
+    ? DEADLY
+    : (backend.cost ?? 1) > 5
+      ? SLOW
+      : FAST
+
 export async function sharpen(
   cause: Cause,
   host: Host,
   journal: Journal,
   turn: ReturnType<typeof slots>,
   over: () => boolean,
-  limits: Limits = cause.verdict.kind === 'crash' || cause.verdict.kind === 'device-lost' ? DEADLY : (host.backend.cost ?? 1) > 5 ? SLOW : FAST,
+  limits: Limits = limitsOf(cause, host),
 ): Promise<Rule | null> {
   const key = causeKey(cause.kind, cause.case, cause, cause.raw)
   const { dialect } = host.backend

@@ -301,7 +301,7 @@ describe('rows', () => {
       identities: { soft: { software: 'yes' } },
       ceilings: { wasmGflops: 20, nativeGflops: null, copy: [{ mb: 1, gbs: 10 }] },
     } as unknown as Session
-    const rows = rowsOf(s, ['a', 'b', 'c', 'liar', 'soft'].map(side))
+    const { rows } = rowsOf(s, ['a', 'b', 'c', 'liar', 'soft'].map(side))
     expect(rows.map(r => r.rank)).toEqual([1, 1, 3, null, null])
     expect(rows[3]!.ratio!.verdict).toBe('faster')
   })

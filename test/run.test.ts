@@ -45,7 +45,8 @@ describe('a run', () => {
     for (const dir of [a, b]) expect([0, 1], run(...small, '--cases', '12', '--out', dir).stderr).toContain(run('report', dir).status === 0 ? 0 : 9)
     const ajv = new Ajv2020({ allErrors: true, strict: false })
     const check = (schema: string, value: unknown) => {
-      const validate = ajv.getSchema(`opcompat/${schema}`) ?? ajv.compile(JSON.parse(readFileSync(join(root, 'reports/schemas', `${schema}.json`), 'utf8')))
+      const validate =
+        ajv.getSchema(`opcompat/${schema}`) ?? ajv.compile(JSON.parse(readFileSync(join(root, 'reports/schemas', `${schema}.json`), 'utf8')))
       expect(validate(value), `${schema}: ${JSON.stringify(validate.errors?.slice(0, 3))}`).toBe(true)
     }
     const json = (name: string) => JSON.parse(readFileSync(join(a, name), 'utf8'))
