@@ -22,7 +22,7 @@ import {
 import type { Subject } from './pilot.ts'
 import { type Session, session } from './session.ts'
 import { binomialLimits, type Difference, difference } from './statistics.ts'
-import { ratioText, time } from './table.ts'
+import { ratioText } from './table.ts'
 import { ALLOCATORS, type Allocator, type Side } from './types.ts'
 
 export interface PairFlags extends KernelFlags {
@@ -199,9 +199,6 @@ export async function abCommand(a: string, b: string, flags: PairFlags): Promise
     process.stdout.write(
       `\n${b} against ${a}: ${result.faster} faster, ${result.slower} slower, ${result.same} the same, ${result.unresolved} unresolved; load ${s.environment.load.map(l => l.toFixed(1)).join(' → ')}\n`,
     )
-    const median_ = s.bursts[0]?.times[0]
-    if (median_ !== undefined && s.cells.some(c => c.k === 100))
-      process.stdout.write(`calls below ${time(0.02)} are mostly the runtime's own overhead\n`)
   }
   if (stopped) return 130
   return flags.failOn && result.slower ? 1 : 0

@@ -114,7 +114,7 @@ export async function pilot(o: PilotOptions): Promise<Pilot> {
         else result.known[n]![i] = seen
       }
     }
-    const native = o.sides.find(s => s.backend.name === 'ort-cpu')
+    const native = o.sides.find(s => s.backend.name === 'ort-cpu' && s.mode !== 'threads')
     if (native && !o.stopped()) result.nativeGflops = await nativePeak(await hostOf(native)).catch(() => null)
   } finally {
     await Promise.all([...hosts.values()].map(h => h.close()))
@@ -122,7 +122,7 @@ export async function pilot(o: PilotOptions): Promise<Pilot> {
   if (starts.length) result.startMs = starts.reduce((a, b) => a + b) / starts.length
   return result
 }
-/** Best square product of ONNX Runtime, one thread or as many as the mode has. */
+/** Best square product of ONNX Runtime on one thread. */
 async function nativePeak(host: KernelHost): Promise<number> {
   let top = 0
   for (const n of [384, 768]) {

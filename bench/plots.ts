@@ -30,14 +30,15 @@ interface Scale {
   at: (v: number) => number
   ticks: number[]
 }
-/** A logarithmic axis with a tick at every power of ten (and at 2 and 5 where there are few). */
+/** A logarithmic axis with a tick at every power of ten, and between them where there are few. */
 export function logScale(values: readonly number[], from: number, to: number): Scale {
   const good = values.filter(v => v > 0 && Number.isFinite(v))
   const low = Math.log10(Math.min(...good, 1e9)) - 0.08
   const high = Math.max(Math.log10(Math.max(...good, 1e-9)), low + 0.1) + 0.08
   const ticks: number[] = []
   for (let e = Math.floor(low); e <= Math.ceil(high); e++)
-    for (const m of high - low < 2.5 ? [1, 2, 5] : [1]) if (Math.log10(m * 10 ** e) >= low && Math.log10(m * 10 ** e) <= high) ticks.push(m * 10 ** e)
+    for (const m of high - low < 0.8 ? [1, 1.2, 1.5, 2, 3, 5, 7] : high - low < 2.5 ? [1, 2, 5] : [1])
+      if (Math.log10(m * 10 ** e) >= low && Math.log10(m * 10 ** e) <= high) ticks.push(m * 10 ** e)
   return { at: v => from + ((Math.log10(v) - low) / (high - low)) * (to - from), ticks }
 }
 const legend = (sides: readonly string[], y: number): string[] =>
@@ -131,8 +132,9 @@ export function roofline(file: BenchFile): string {
   const copy = [...file.ceilings.copy].sort((a, b) => a.gbs - b.gbs)
   const gbs = copy[copy.length >> 1]?.gbs ?? 1
   const top = file.ceilings.wasmGflops
+  const native = file.ceilings.nativeGflops
   return scatter(
-    `roofline: ${top.toPrecision(3)} GFLOP/s WASM SIMD, ${gbs.toPrecision(3)} GB/s copy`,
+    `roofline: ${top.toPrecision(3)} GFLOP/s WASM SIMD, ${gbs.toPrecision(3)} GB/s copy${native ? `; dashed: best of native code` : ''}`,
     rows.map(r => ({ x: r.flops / r.bytes, y: r.gflops!, side: r.side, title: about(r), hollow: r.rank === null })),
     'flops a byte',
     'GFLOP/s',
@@ -142,9 +144,10 @@ export function roofline(file: BenchFile): string {
       return [
         line(x.at(Math.min(left, knee)), y.at(Math.min(left, knee) * gbs), x.at(knee), y.at(top), 'stroke="#333" stroke-width="1.5"'),
         line(x.at(knee), y.at(top), 770, y.at(top), 'stroke="#333" stroke-width="1.5"'),
+        ...(native ? [line(x.at(Math.max(left, native / gbs)), y.at(native), 770, y.at(native), 'stroke="#333" stroke-dasharray="5 3"')] : []),
       ]
     },
-    { x: [top / gbs], y: [top] },
+    { x: [top / gbs], y: native ? [top, native] : [top] },
   )
 }
 /** Floor to median of every launch: how far processes differ, and how much noise lay above the floor. */

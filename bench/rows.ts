@@ -12,12 +12,12 @@ const ratioOf = (to: string, d: Difference): Ratio => ({ to, value: d.ratio, int
 
 const isNative = (side: Side): boolean => side.backend.name === 'ort-cpu' || side.backend.name.startsWith('tfjs-node')
 const BEST = 'best that was seen of native code'
-/** Rows, and the ceilings with the best that native code reached among them. */
+/** Rows, and the ceilings with the best that native code reached among them, a thread. */
 export function rowsOf(s: Session, sides: readonly Side[]): { rows: Row[]; ceilings: Ceilings } {
   const rows = bareRows(s, sides)
-  const seen = rows.flatMap(r => (r.ceiling === BEST ? [r.gflops!] : []))
+  const seen = rows.flatMap(r => (r.ceiling === BEST ? [r.gflops! / r.threads] : []))
   const nativeGflops = seen.length ? Math.max(s.ceilings.nativeGflops ?? 0, ...seen) : s.ceilings.nativeGflops
-  for (const r of rows) if (r.ceiling === BEST) r.share = r.gflops! / nativeGflops!
+  for (const r of rows) if (r.ceiling === BEST) r.share = r.gflops! / (nativeGflops! * r.threads)
   return { rows, ceilings: { ...s.ceilings, nativeGflops } }
 }
 function bareRows(s: Session, sides: readonly Side[]): Row[] {

@@ -1,4 +1,4 @@
-/** Floors, bootstrap intervals and verdicts. Pure: the same bursts give the same figures anywhere. Figures behind the choices: ../shared BENCH.md, README.md. */
+/** Floors, bootstrap intervals and verdicts. Pure: the same bursts give the same figures anywhere. Figures behind the choices: README.md. */
 import { random } from '../harness/tensor.ts'
 import type { Burst, Verdict } from './types.ts'
 

@@ -120,7 +120,7 @@ export type Verdict = 'faster' | 'slower' | 'same' | 'unresolved'
 export interface Ceilings {
   /** Multiply-add, 4-wide WASM SIMD with operands loaded from L1, one thread. */
   wasmGflops: number
-  /** Best that the native runtime reached on a square product: observed, not a peak. */
+  /** Best that native code reached, a thread, on a square product or any layer of the run: observed, not a peak. */
   nativeGflops: number | null
   /** Read + write of a plain copy by size in MB. */
   copy: readonly { mb: number; gbs: number }[]
