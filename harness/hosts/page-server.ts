@@ -75,7 +75,16 @@ export async function pageServer(
       } else {
         const epoch = Number(searchParams.get('epoch'))
         workers.set(epoch, ws)
-        ws.on('message', data => listener.worker(epoch, unpack(data as Buffer)))
+        ws.on('message', data => {
+          let message: ReturnType<typeof unpack>
+          try {
+            message = unpack(data as Buffer)
+          } catch {
+            ws.terminate() // the worker's memory is not what it was: it gives no more answers, and its job runs into the deadline
+            return
+          }
+          listener.worker(epoch, message)
+        })
         ws.on('close', () => workers.delete(epoch))
       }
     })

@@ -25,21 +25,17 @@ export type FromWorker =
   | { kind: 'unable'; reason: string }
   | { kind: 'outcome'; n: number; outcome: Outcome }
 
-const ARRAYS = {
-  float32: Float32Array,
-  float64: Float64Array,
-  float16: Uint16Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  uint8: Uint8Array,
-  bool: Uint8Array,
-  int8: Int8Array,
-} as const
+/** By the class of the data, not by the dtype: a runtime may say one and return the other. */
+const ARRAYS = { Float32Array, Float64Array, Uint16Array, Int32Array, BigInt64Array, Uint8Array, Int8Array }
+const classOf = (data: unknown): keyof typeof ARRAYS | undefined =>
+  (Object.keys(ARRAYS) as (keyof typeof ARRAYS)[]).find(name => data instanceof ARRAYS[name])
 interface Slot {
   dtype: Tensor['dtype']
   shape: readonly number[]
   at: number
   length: number
+  /** Class of the typed array. */
+  as: keyof typeof ARRAYS
 }
 const padded = (bytes: number) => (bytes + 7) & ~7
 
@@ -48,11 +44,12 @@ export function pack(message: FromWorker): Uint8Array<ArrayBuffer> {
   let size = 0
   const slot = (t: Tensor | null): Slot | null => {
     if (!t) return null
-    const bytes = new Uint8Array(t.data.buffer, t.data.byteOffset, t.data.byteLength)
+    const data = classOf(t.data) ? t.data : Float64Array.from(t.data as ArrayLike<number>, Number)
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     const at = size
     tensors.push(bytes)
     size += padded(bytes.length)
-    return { dtype: t.dtype, shape: t.shape, at, length: t.data.length }
+    return { dtype: t.dtype, shape: t.shape, at, length: data.length, as: classOf(data)! }
   }
   const plain =
     message.kind === 'outcome' && message.outcome.status === 'outputs'
@@ -77,7 +74,7 @@ export function unpack(frame: Uint8Array): FromWorker {
   if (message.kind !== 'outcome' || message.outcome.status !== 'outputs') return message
   const data = new Uint8Array(frame.subarray(padded(4 + length))).buffer // a copy: aligned, and the socket's buffer is free again
   message.outcome.outputs = message.outcome.outputs.map(
-    (s: Slot | null) => s && { dtype: s.dtype, shape: s.shape, data: new ARRAYS[s.dtype](data, s.at, s.length) },
+    (s: Slot | null) => s && { dtype: s.dtype, shape: s.shape, data: new ARRAYS[s.as](data, s.at, s.length) },
   )
   return message
 }
