@@ -20,13 +20,13 @@ import {
   type OnnxNode,
   permute,
   type Real,
-  realise,
   reshape,
   roundTo,
   sizeOf,
   type Tensor,
   type TensorSpec,
   type TfjsForm,
+  tame,
   tensor,
   toLast,
   toSecond,
@@ -252,9 +252,6 @@ const defaults = (rank: number): A => {
 }
 /** Recipes whose values may be halved and doubled without rounding, products included. */
 const roundNumbers = (s: TensorSpec | null) => !s || ['impulse', 'integers', 'ramp', 'constant'].includes(s.recipe.kind)
-/** No product of an element and 0 is anything but 0: no infinities, no NaN, and sums that stay far from both. */
-const tame = (s: TensorSpec): boolean =>
-  !(s.recipe.kind === 'special' || s.recipe.kind === 'values') || realise(s).data.every(v => Math.abs(Number(v)) < 1e30)
 const scaled = (t: Tensor, by: number): Tensor => ({ ...t, data: (t.data as Float32Array).map(v => v * by) })
 
 function onnx(c: Case<A>): Lowering<OnnxForm>[] {
