@@ -45,6 +45,16 @@ export interface Journal {
   close(sorted: boolean): void
 }
 
+const texts = new WeakMap<Case, string>()
+/** A case as JSON. Many trials share one case, and so do their lines and messages. */
+export function textOf(c: Case): string {
+  let known = texts.get(c)
+  if (known === undefined) texts.set(c, (known = JSON.stringify(c)))
+  return known
+}
+const lineOf = ({ schema, role, case: c, ...rest }: Entry): string =>
+  `{"schema":${schema},"role":"${role}","case":${textOf(c)},${JSON.stringify(rest).slice(1)}`
+
 export function openJournal(path: string): Journal {
   let fd: number
   try {
@@ -55,7 +65,7 @@ export function openJournal(path: string): Journal {
   }
   return {
     write(entry) {
-      const bytes = Buffer.from(`${JSON.stringify(entry)}\n`)
+      const bytes = Buffer.from(`${lineOf(entry)}\n`)
       try {
         for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
       } catch (error) {
@@ -88,7 +98,7 @@ function cutTail(fd: number): void {
 
 function sortJournal(path: string): void {
   const { entries } = readJournal(path)
-  const lines = entries.sort(compareEntries).map(e => JSON.stringify(e))
+  const lines = entries.sort(compareEntries).map(lineOf)
   try {
     writeFileSync(`${path}.sorting`, lines.length ? `${lines.join('\n')}\n` : '')
     renameSync(`${path}.sorting`, path)

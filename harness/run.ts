@@ -82,7 +82,7 @@ interface Planned1 {
   way: Way
 }
 /** Trials in a message, by the cost of the backend. Fixed, not fitted to the speed seen: what a process ran before a trial is then the same in every run. */
-const BATCH = 32
+const BATCH = 128
 const batchOf = (b: Backend) => Math.max(2, Math.round(BATCH / (b.cost ?? 1)))
 /** After this many hangs of one path of an operation on one backend its further trials are not run, and say so. */
 const HANGS = 3

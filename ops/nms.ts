@@ -31,10 +31,14 @@ function span(b: ArrayLike<number>, i: number, axis: 0 | 1, center: boolean, u: 
     return [Math.min(p, q), Math.max(p, q), 0, 0]
   }
   const [c, size] = [b[4 * i + 1 - axis]!, b[4 * i + 3 - axis]!]
-  const error = (edge: number) => (Math.fround(edge) === edge ? 0 : u * Math.abs(edge))
   const [from, to] = [c - size / 2, c + size / 2]
-  return [from, to, error(from), error(to)]
+  return [from, to, rounding(from, u), rounding(to, u)]
 }
+const rounding = (edge: number, u: number): number => (Math.fround(edge) === edge ? 0 : u * Math.abs(edge))
+/** Lengths of the intersection and of one extent, with the errors of the edges added s times. */
+const common = (p: Span, q: Span, s: number): number =>
+  Math.max(0, Math.min(p[1] + s * p[3], q[1] + s * q[3]) - Math.max(p[0] - s * p[2], q[0] - s * q[2]))
+const length = (v: Span, s: number): number => Math.max(0, v[1] - v[0] + s * (v[2] + v[3]))
 
 /**
  * c = (A + B + I)/U measures the cancellation in U = A + B − I; sums, products and the quotient are off by (8 + 5c)u relative, and a shader's
@@ -50,12 +54,10 @@ function overlap(b: ArrayLike<number>, i: number, j: number, center: boolean, a:
   for (const axis of [0, 1] as const) {
     const [p, q] = [span(b, i, axis, center, a.u), span(b, j, axis, center, a.u)]
     if (p[1] < p[0] || q[1] < q[0]) return { value: 0, low: 0, high: 1 } // negative width: no rule
-    const common = (s: number) => Math.max(0, Math.min(p[1] + s * p[3], q[1] + s * q[3]) - Math.max(p[0] - s * p[2], q[0] - s * q[2]))
-    const length = (v: Span, s: number) => Math.max(0, v[1] - v[0] + s * (v[2] + v[3]))
-    const [lp, lq, li] = [length(p, 0), length(q, 0), common(0)]
+    const [lp, lq, li] = [length(p, 0), length(q, 0), common(p, q, 0)]
     ;[A, B, I] = [A * lp, B * lq, I * li]
-    ;[low.A, low.B, low.I] = [low.A * length(p, -1), low.B * length(q, -1), low.I * common(-1)]
-    ;[high.A, high.B, high.I] = [high.A * length(p, 1), high.B * length(q, 1), high.I * common(1)]
+    ;[low.A, low.B, low.I] = [low.A * length(p, -1), low.B * length(q, -1), low.I * common(p, q, -1)]
+    ;[high.A, high.B, high.I] = [high.A * length(p, 1), high.B * length(q, 1), high.I * common(p, q, 1)]
     steps.push(...p.slice(0, 2), ...q.slice(0, 2), lp, lq, li)
   }
   const U = A + B - I
@@ -76,23 +78,41 @@ function overlap(b: ArrayLike<number>, i: number, j: number, center: boolean, a:
 
 // ── Reference ────────────────────────────────────────────────────────────────
 
-/** One class of one image. */
-interface Group {
-  batch: number
-  cls: number
-  boxes: Float64Array
-  scores: Float64Array
+/** Boxes of a class up to which overlaps are kept. */
+const MOST_KEPT = 256
+/** One class of one image. Every backend's output is held against the same pairs, so that their overlaps are kept. */
+class Group {
+  private readonly pairs = new Map<string, Map<number, Overlap>>()
+  private chosen: ReturnType<typeof select> | null = null
+  constructor(
+    readonly batch: number,
+    readonly cls: number,
+    readonly boxes: Float64Array,
+    readonly scores: Float64Array,
+    readonly s: Settings,
+  ) {}
+  overlap(i: number, j: number, a: Quotient): Overlap {
+    if (this.scores.length > MOST_KEPT) return overlap(this.boxes, i, j, this.s.center, a)
+    const name = `${a.u} ${a.division}`
+    let known = this.pairs.get(name)
+    if (!known) this.pairs.set(name, (known = new Map()))
+    const at = i * this.scores.length + j
+    let o = known.get(at)
+    if (!o) known.set(at, (o = overlap(this.boxes, i, j, this.s.center, a)))
+    return o
+  }
+  /** The definition's own choice. */
+  select(): ReturnType<typeof select> {
+    this.chosen ??= select(this)
+    return this.chosen
+  }
 }
-const groupsOf = (boxes: Real, scores: Real): Group[] => {
+const groupsOf = (boxes: Real, scores: Real, s: Settings): Group[] => {
   const [batches, classes, n] = scores.shape as [number, number, number]
   return Array.from({ length: batches * classes }, (_, g) => {
     const batch = Math.floor(g / classes)
-    return {
-      batch,
-      cls: g % classes,
-      boxes: boxes.data.subarray(batch * n * 4, (batch + 1) * n * 4),
-      scores: scores.data.subarray(g * n, (g + 1) * n),
-    }
+    const own = boxes.data.subarray(batch * n * 4, (batch + 1) * n * 4)
+    return new Group(batch, g % classes, own, scores.data.subarray(g * n, (g + 1) * n), s)
   })
 }
 /** Settings with their defaults. */
@@ -106,8 +126,9 @@ const settingsOf = (a: A) => ({
 type Settings = ReturnType<typeof settingsOf>
 
 /** The definition: lower index first among equal scores; a score has to exceed the threshold. */
-function select({ boxes, scores }: Group, s: Settings): { kept: number[]; scores: number[] } {
-  const left = new Map([...scores.entries()].filter(([, v]) => s.least === undefined || v > s.least))
+function select(g: Group): { kept: number[]; scores: number[] } {
+  const { s } = g
+  const left = new Map([...g.scores.entries()].filter(([, v]) => s.least === undefined || v > s.least))
   const kept: number[] = []
   const out: number[] = []
   while (left.size > 0 && kept.length < s.limit) {
@@ -117,7 +138,7 @@ function select({ boxes, scores }: Group, s: Settings): { kept: number[]; scores
     out.push(left.get(best)!)
     left.delete(best)
     for (const [i, v] of left) {
-      const { value } = overlap(boxes, i, best, s.center, PLAIN)
+      const { value } = g.overlap(i, best, PLAIN)
       if (s.sigma > 0) left.set(i, v * Math.exp((-0.5 * value * value) / s.sigma))
       if (s.sigma > 0 ? s.least !== undefined && left.get(i)! <= s.least : value > s.iou) left.delete(i)
     }
@@ -132,7 +153,8 @@ interface Finding {
 }
 
 /** Hard suppression: every decision of the output, in its own order. */
-function refuteHard(g: Group, kept: readonly number[], s: Settings, a: Arithmetic): Finding {
+function refuteHard(g: Group, kept: readonly number[], a: Arithmetic): Finding {
+  const { s } = g
   const f: Finding = { wrong: null, ambiguous: 0, conventions: new Set() }
   const name = (i: number) => `box ${i} of class ${g.cls}, image ${g.batch}`
   const score = (i: number) => g.scores[i]!
@@ -144,7 +166,7 @@ function refuteHard(g: Group, kept: readonly number[], s: Settings, a: Arithmeti
     if (before !== undefined && score(i) > score(before)) return fail(`${name(i)} comes after a box of lower score`)
     if (before !== undefined && score(i) === score(before) && i < before) f.conventions.add('equal scores: not in the order of the boxes')
     for (const k of kept.slice(0, r)) {
-      const { low, high, value } = overlap(g.boxes, k, i, s.center, a)
+      const { low, high, value } = g.overlap(k, i, a)
       if (low > s.iou) return fail(`${name(i)} is kept, though box ${k} was kept before with IoU ${value} > ${s.iou}`)
       if (high > s.iou) f.ambiguous++
     }
@@ -154,7 +176,7 @@ function refuteHard(g: Group, kept: readonly number[], s: Settings, a: Arithmeti
   for (let i = 0; i < g.scores.length; i++) {
     if (inside.has(i) || (s.least !== undefined && score(i) <= s.least) || score(i) === -Infinity) continue
     // Suppressed by a box of higher score, or of the same (the order of equals is open)?
-    const before = kept.filter(k => score(k) >= score(i)).map(k => ({ k, ...overlap(g.boxes, k, i, s.center, a) }))
+    const before = kept.filter(k => score(k) >= score(i)).map(k => ({ k, ...g.overlap(k, i, a) }))
     const possible = before.filter(o => o.high > s.iou)
     const certain = possible.filter(o => o.low > s.iou)
     const late = kept.length >= s.limit && (last === undefined || score(last) >= score(i))
@@ -167,7 +189,8 @@ function refuteHard(g: Group, kept: readonly number[], s: Settings, a: Arithmeti
 }
 
 /** Soft suppression: every kept box must have had the highest decayed score when it was taken, within the error of the decay. */
-function refuteSoft(g: Group, kept: readonly number[], given: readonly number[] | null, s: Settings, a: Arithmetic): Finding {
+function refuteSoft(g: Group, kept: readonly number[], given: readonly number[] | null, a: Arithmetic): Finding {
+  const { s } = g
   const f: Finding = { wrong: null, ambiguous: 0, conventions: new Set() }
   const name = (i: number) => `box ${i} of class ${g.cls}, image ${g.batch}`
   // Decayed scores, as a range: the exponent IoU²/2σ takes four roundings besides those of IoU.
@@ -185,7 +208,7 @@ function refuteSoft(g: Group, kept: readonly number[], given: readonly number[] 
     if (y !== undefined && !(y >= low[i]! - h.eta(a) && y <= high[i]! + h.eta(a)))
       return { ...f, wrong: `${name(i)} has score ${y}, not ${low[i]} … ${high[i]}` }
     for (const k of left) {
-      const o = overlap(g.boxes, k, i, s.center, a)
+      const o = g.overlap(k, i, a)
       const decay = (iou: number, error: number) => {
         const t = (0.5 * iou * iou) / s.sigma
         return Math.exp(-t) * (1 + error * (a.u * (a.exp[0] + a.exp[1] * t + 4 * t + a.division * t + 2)))
@@ -203,10 +226,8 @@ function refuteSoft(g: Group, kept: readonly number[], given: readonly number[] 
   return f
 }
 
-function refute(a: A, boxes: Real, scores: Real, outputs: readonly (Real | null)[], arithmetic: Arithmetic): Refutation {
-  const s = settingsOf(a)
-  const groups = groupsOf(boxes, scores)
-  const rows = groups.flatMap(g => select(g, s).kept.flatMap(i => [g.batch, g.cls, i]))
+function refute(groups: readonly Group[], s: Settings, outputs: readonly (Real | null)[], arithmetic: Arithmetic): Refutation {
+  const rows = groups.flatMap(g => g.select().kept.flatMap(i => [g.batch, g.cls, i]))
   const expected = [{ dtype: 'int64' as const, shape: [rows.length / 3, 3], value: Float64Array.from(rows) }]
   const fails = (wrong: string, kind: 'wrong' | 'shape' = 'wrong', ambiguous = 0): Refutation => ({ wrong, kind, ambiguous, expected })
   const y = outputs[0]
@@ -236,11 +257,11 @@ function refute(a: A, boxes: Real, scores: Real, outputs: readonly (Real | null)
     if (list.length > s.limit) return fails(`${list.length} boxes of class ${g.cls}, image ${g.batch}, the limit is ${s.limit}`, 'wrong', ambiguous)
     if (g.scores.some(Number.isNaN) || (s.sigma > 0 && g.scores.some(v => v < 0))) {
       // NaN has no place in an order; a decay raises a negative score.
-      if (select(g, s).kept.join() !== list.join()) conventions.add('scores that are NaN, or negative with soft suppression')
+      if (g.select().kept.join() !== list.join()) conventions.add('scores that are NaN, or negative with soft suppression')
       ambiguous += list.length
       continue
     }
-    const f = s.sigma > 0 ? refuteSoft(g, list, given && values, s, arithmetic) : refuteHard(g, list, s, arithmetic)
+    const f = s.sigma > 0 ? refuteSoft(g, list, given && values, arithmetic) : refuteHard(g, list, arithmetic)
     ambiguous += f.ambiguous
     if (f.wrong) return fails(f.wrong, 'wrong', ambiguous)
     const bad = s.sigma > 0 || !given ? -1 : list.findIndex((i, r) => values[r] !== g.scores[i])
@@ -525,7 +546,11 @@ export default h.defineOp<A>({
   valid,
   invalid,
   fromOnnx,
-  expect: (a, [boxes, scores]) => [{ rule: 'decisions', refute: (outputs, arithmetic) => refute(a, boxes!, scores!, outputs, arithmetic) }],
+  expect(a, [boxes, scores]) {
+    const s = settingsOf(a)
+    const groups = groupsOf(boxes!, scores!, s)
+    return [{ rule: 'decisions', refute: (outputs, arithmetic) => refute(groups, s, outputs, arithmetic) }]
+  },
   onnx: ({ attributes }) => onnx(attributes),
   tfjs: ({ attributes, inputs: [boxes, scores] }) => tfjs(attributes, boxes!, scores!),
 })

@@ -6,7 +6,8 @@ import { deserialize } from 'node:v8'
 import { childScript } from '../bundle.ts'
 import { vulkanEnvironment } from '../cache.ts'
 import { NotHere } from '../errors.ts'
-import type { Backend, Outcome } from '../types.ts'
+import { textOf } from '../journal.ts'
+import type { Backend, Case, Outcome } from '../types.ts'
 import type { FromChild, ToChild } from './child-main.ts'
 import type { Host, HostOptions, Job, Start } from './host.ts'
 import { modesHost } from './modes.ts'
@@ -120,7 +121,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
   async function batch(jobs: readonly Job[], from: number, deadlineMs: number, done: (i: number, outcome: Outcome) => void): Promise<number> {
     const c = child!
     const number = ++batches
-    const message: ToChild = { batch: number, jobs: from ? jobs.slice(from) : jobs }
+    const message = toChild(number, from ? jobs.slice(from) : jobs)
     try {
       c.process.send(message, () => {})
     } catch {
@@ -300,6 +301,12 @@ function launch(script: string, env: Record<string, string>, options: ChildOptio
       return queue.shift()!
     },
   }
+}
+
+function toChild(batch: number, jobs: readonly Job[]): ToChild {
+  const numbers = new Map<Case, number>()
+  const of = (c: Case): number => numbers.get(c) ?? (numbers.set(c, numbers.size), numbers.size - 1)
+  return { batch, jobs: jobs.map(j => ({ ...j, case: of(j.case) })), cases: [...numbers.keys()].map(textOf) }
 }
 
 async function end(c: Child): Promise<void> {
