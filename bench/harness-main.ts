@@ -39,7 +39,7 @@ export async function serve(backend: Backend, list: readonly Op[]): Promise<void
       }
       continue
     }
-    jobs.push({ job: { case: c, path: way.path, mode }, bare: () => opened.run(way.form, inputs, prepared) })
+    jobs.push({ job: { case: c, path: way.path, mode }, bare: () => opened.run(way.form, inputs, prepared, undefined, () => {}) })
   }
   let bareMs = 0
   inside.ms = 0

@@ -89,8 +89,10 @@ async function straightLine(
 ) {
   const single = backends.map(b => ({ ...b, modes: b.modes.filter(m => m !== 'threads') }))
   const hosts = single.map(b => childHost(b, {}))
+  const dialects = new Map(backends.map(b => [b.name, b.dialect]))
   const cache = new Map<number, Planned>()
-  // a case that kills a host costs the start of a runtime, not work of the harness: the first pass finds those, the second leaves them out
+  // What kills a host costs the start of a runtime, not work of the harness, and some such calls only spoil memory for later ones: the first pass finds their
+  // paths, the next ones go without these.
   const deadly = new Set<string>()
   // valid cases only: refused ones cost the making of errors, not kernels
   const at = (s: number): Planned | null => {
@@ -98,9 +100,10 @@ async function straightLine(
     if (!known) {
       const op = { ...ops[s % ops.length]!, invalid: undefined }
       const k = Math.floor(s / ops.length)
-      cache.set(s, (known = planned(op, caseOf(seed, op, k), k)))
+      const p = planned(op, caseOf(seed, op, k), k)
+      known = { ...p, offered: dialect => p.offered(dialect).filter(l => !('path' in l) || !deadly.has(`${dialect} ${op.name} ${l.path}`)) }
+      cache.set(s, known)
     }
-    if (deadly.has(known.case.id)) return planned(known.op, caseOf(seed, { ...known.op, invalid: undefined }, 0), 0)
     return known
   }
   try {
@@ -123,7 +126,7 @@ async function straightLine(
         journal: {
           ...journal,
           write: e => {
-            if (['crash', 'hang', 'device-lost'].includes(e.verdict.kind) || e.spoiled) deadly.add(e.case.id)
+            if (['crash', 'hang', 'device-lost'].includes(e.verdict.kind) || e.spoiled) deadly.add(`${dialects.get(e.backend)} ${e.case.op} ${e.path}`)
             if (e.verdict.kind !== 'gap' && e.verdict.kind !== 'not-run') {
               trials++
               per.set(e.backend, (per.get(e.backend) ?? 0) + 1)
@@ -144,7 +147,6 @@ async function straightLine(
       const start = performance.now()
       await run(ops.length * cases)
       wallMs = performance.now() - start
-      // a host that died left its case in `deadly`: the next pass goes without it
       clean = hosts.every((h, i) => h.stats().starts === before[i]!.starts) ? clean + 1 : 0
     }
     const parentMs = cpuMs() - cpu

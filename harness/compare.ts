@@ -322,6 +322,17 @@ function doubled(a: Arithmetic): Arithmetic {
   return known
 }
 
+/** Which elements of n a definition leaves open. */
+export function openAt(e: Expected | undefined, n: number): (i: number) => boolean {
+  if (!e || e.rule === 'decisions') return () => false
+  if (e.rule === 'either') {
+    const all = e.options.map(x => openAt(x.expected, n))
+    return i => all.some(open => open(i))
+  }
+  const { open } = e
+  return open && e.value.length === n ? i => open.some(x => x.at[i]) : () => false
+}
+
 const equal = (a: number, b: number) => a === b || (a !== a && b !== b)
 const label = (v: number) => (Number.isFinite(v) ? 'a finite number' : String(v))
 const finite = (v: number): number | null => (Number.isFinite(v) ? v : null)

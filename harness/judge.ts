@@ -2,8 +2,8 @@
  * What an outcome means. Pure: the same case, reference and outcome give the same verdict anywhere.
  * An alarm is a proof: every tolerance is derived from this case's own numbers; what cannot be proved wrong is not called wrong.
  */
-import { compare } from './compare.ts'
-import { checksum, real, realise, toBfloat16, toHalf, toTf32 } from './tensor.ts'
+import { compare, openAt } from './compare.ts'
+import { checksum, real, realise, toBfloat16, toHalf, toTf32, unravel } from './tensor.ts'
 import type { Arithmetic, Backend, Case, Dialect, Expected, Kind, Op, Outcome, Real, Verdict } from './types.ts'
 import { isFailing } from './types.ts'
 
@@ -97,6 +97,17 @@ export function judge(c: Case, ref: Reference, outcome: Outcome, bench: Bench, n
   return excused ? { ...verdict, kind: 'trap' } : verdict
 }
 
+/** Operations are deterministic by definition: a second call of the same session has to give the same bits wherever the definition determines them. */
+function repeated(first: Verdict, { outputs, again }: Extract<Outcome, { status: 'outputs' }>, ref: Reference): Verdict {
+  if (!again) return first
+  if ('instead' in again) return { ...first, kind: 'unstable', because: `a second call ${gist(again.instead)}` }
+  const at = again.differs.find(([j, i]) => !openAt(ref.expected[j], outputs[j]!.data.length)(i))
+  if (!at) return first
+  const [output, i, expected, observed] = at
+  const element = { output, index: unravel(i, outputs[output]!.shape), expected, observed }
+  return { ...first, kind: 'unstable', because: 'a second call gives other bits', element }
+}
+
 function plain(c: Case, ref: Reference, outcome: Outcome, bench: Bench): Verdict {
   switch (outcome.status) {
     case 'not-run':
@@ -120,7 +131,7 @@ function plain(c: Case, ref: Reference, outcome: Outcome, bench: Bench): Verdict
         return says('accepts-invalid', `returned ${shapes}`)
       }
       if (outcome.checksum !== ref.checksum) return says('not-run', 'the host rebuilt other inputs than the parent')
-      const verdict = compare(ref, outcome.outputs, bench)
+      const verdict = repeated(compare(ref, outcome.outputs, bench), outcome, ref)
       return outcome.log && isFailing(verdict.kind) ? { ...verdict, because: `${verdict.because ?? ''} (console: ${gist(outcome.log)})` } : verdict
     }
     default:

@@ -5,6 +5,7 @@
  * leaves open are not compared.
  */
 import { availableParallelism } from 'node:os'
+import { openAt } from './compare.ts'
 import type { Host } from './hosts/host.ts'
 import type { Journal } from './journal.ts'
 import { type Reference, reference } from './judge.ts'
@@ -259,16 +260,6 @@ export function difference(base: Outcome, other: Outcome, ref: Reference): Diffe
 }
 const leavesOpen = (e: Expected): boolean =>
   e.rule === 'either' ? e.options.some(x => leavesOpen(x.expected)) : e.rule !== 'decisions' && !!e.open?.length
-function openAt(e: Expected | undefined, n: number): (i: number) => boolean {
-  if (!e || e.rule === 'decisions') return () => false
-  if (e.rule === 'either') {
-    const all = e.options.map(x => openAt(x.expected, n))
-    return i => all.some(open => open(i))
-  }
-  const { open } = e
-  return open && e.value.length === n ? i => open.some(x => x.at[i]) : () => false
-}
-
 const REUSED: Record<Reuse, string> = {
   again: 'on a session or tensors used before',
   other: 'on a session used before with other numbers',

@@ -267,13 +267,19 @@ export interface Op<A extends Attributes = any> {
 export type Dialect = 'onnx' | 'tfjs'
 /** What the session or the tensors of a trial served for before it, or beside it; absent: nothing (reuse.ts). */
 export type Reuse = 'again' | 'other' | 'beside'
+export type Again = (outputs: readonly (Tensor | null)[] | { threw: string }) => void
+/** What a second call gave otherwise: elements [output, flat index, first, second], the first ones, or why there is nothing to compare. */
+export type Repeat = { differs: readonly [number, number, Json64, Json64][] } | { instead: string }
 export interface Opened {
   /** package, version, runtime, adapter, driver: what the report names. */
   identity: Readonly<Record<string, string>>
   /** Work of ours before the runtime is called (encoding a model): not counted as the runtime's time. */
   prepare?: (form: any, inputs: readonly (Tensor | null)[]) => unknown
-  /** Throws what the runtime throws. Output j is `yj`. */
-  run: (form: any, inputs: readonly (Tensor | null)[], prepared?: any, reuse?: Reuse) => Promise<readonly (Tensor | null)[]>
+  /**
+   * Throws what the runtime throws. Output j is `yj`. Where `again` is given, the same session or tensors then serve a second call, whose outputs it hears:
+   * what runtimes keep between calls (buffers, textures, shapes) must not show.
+   */
+  run: (form: any, inputs: readonly (Tensor | null)[], prepared?: any, reuse?: Reuse, again?: Again) => Promise<readonly (Tensor | null)[]>
   close: () => Promise<void>
   /** Bytes or counts that the runtime itself reports, for leak checks. */
   memory?: () => Readonly<Record<string, number>>
@@ -313,7 +319,7 @@ export interface Backend {
 
 /** What the host saw of one trial. */
 export type Outcome =
-  | { status: 'outputs'; outputs: readonly (Tensor | null)[]; checksum: number; ms: number; cpuMs?: number; log?: string }
+  | { status: 'outputs'; outputs: readonly (Tensor | null)[]; checksum: number; ms: number; again?: Repeat; cpuMs?: number; log?: string }
   | { status: 'threw'; message: string; ms: number }
   | { status: 'died'; how: string; message: string }
   | { status: 'hung'; afterMs: number; message?: string } // `message`: what was printed meanwhile

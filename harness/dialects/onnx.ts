@@ -3,7 +3,7 @@
  * Field numbers: onnx.proto3 of the ONNX repository. Encoding happens for every trial, so messages are written straight into one buffer.
  */
 import { PbfWriter } from 'pbf'
-import { attempt, others } from '../reuse.ts'
+import { attempt, others, threw } from '../reuse.ts'
 import type { Attributes, DType, OnnxForm, OnnxNode, Opened, Tensor } from '../types.ts'
 import { FellBack } from '../worker.ts'
 
@@ -182,6 +182,16 @@ export interface OrtExtras {
   typedOutputs?: boolean
 }
 /** ONNX Runtime (any package) as an opened backend: a fresh session for every trial, released whatever happens. */
+async function readAll(form: OnnxForm, results: Record<string, OrtTensor>): Promise<(Tensor | null)[]> {
+  const outputs: (Tensor | null)[] = []
+  for (const name of outputsOf(form)) {
+    const at = Number(name.slice(1))
+    while (outputs.length < at) outputs.push(null)
+    outputs[at] = results[name] ? await read(results[name]) : null
+  }
+  return outputs
+}
+
 export async function openOrt(ort: any, options: Record<string, unknown>, extras: OrtExtras): Promise<Opened> {
   const relu = () =>
     ort.InferenceSession.create(
@@ -196,7 +206,7 @@ export async function openOrt(ort: any, options: Record<string, unknown>, extras
   return {
     identity: extras.identity,
     prepare: (form: OnnxForm, inputs) => encode(form, inputs, extras.typedOutputs),
-    async run(form: OnnxForm, inputs, model: Uint8Array = encode(form, inputs, extras.typedOutputs), reuse) {
+    async run(form: OnnxForm, inputs, model: Uint8Array = encode(form, inputs, extras.typedOutputs), reuse, again) {
       const session = await ort.InferenceSession.create(model, options)
       let second: any = null
       const fixed = form.initializers ?? []
@@ -219,12 +229,13 @@ export async function openOrt(ort: any, options: Record<string, unknown>, extras
         }
         const elsewhere = extras.ran?.(session)
         if (elsewhere) throw new FellBack(elsewhere)
-        const outputs: (Tensor | null)[] = []
-        for (const name of outputsOf(form)) {
-          const at = Number(name.slice(1))
-          while (outputs.length < at) outputs.push(null)
-          outputs[at] = results[name] ? await read(results[name]) : null
-        }
+        const outputs = await readAll(form, results)
+        if (again)
+          again(
+            await call(session, inputs)
+              .then(r => readAll(form, r))
+              .catch(threw),
+          )
         return outputs
       } finally {
         for (const t of held) t.dispose?.()

@@ -88,9 +88,9 @@ export async function openNative({ tf, trace }: Loaded, device: 'CPU' | 'GPU', i
   })
   return {
     ...opened,
-    async run(form, inputs, prepared, reuse) {
+    async run(form, inputs, prepared, reuse, again) {
       trace.clear()
-      const outputs = await opened.run(form, inputs, prepared, reuse).catch(error => {
+      const outputs = await opened.run(form, inputs, prepared, reuse, again).catch(error => {
         throw inOneLine(error)
       })
       const other = elsewhere(trace.take(), device)

@@ -1,5 +1,5 @@
 /** TensorFlow.js (any package and backend) as an opened backend: tensors in, the form's call, tensors out, nothing left behind. */
-import { attempt, others } from '../reuse.ts'
+import { attempt, others, threw } from '../reuse.ts'
 import type { DType, Opened, Tensor, TfjsForm } from '../types.ts'
 
 /** float32, int32 and bool are all that TF.js has; int64 (indices, axes) travels as int32. */
@@ -13,13 +13,19 @@ async function fromTfjs(t: any): Promise<Tensor> {
   return { dtype: t.dtype as DType, shape: [...t.shape], data: data.slice() }
 }
 
+async function readAll(outputs: readonly any[]): Promise<(Tensor | null)[]> {
+  const read: (Tensor | null)[] = []
+  for (const y of outputs) read.push(y ? await fromTfjs(y) : null)
+  return read
+}
+
 /**
  * @param setMode sets the flags of this mode; called before every trial, since modes of one process share the flags
  */
 export async function openTfjs(tf: any, identity: Readonly<Record<string, string>>, setMode?: () => void): Promise<Opened> {
   return {
     identity,
-    async run(form: TfjsForm, inputs, _prepared, reuse) {
+    async run(form: TfjsForm, inputs, _prepared, reuse, again) {
       setMode?.()
       const engine = tf.engine()
       const depth = engine.state.scopeStack.length
@@ -39,8 +45,17 @@ export async function openTfjs(tf: any, identity: Readonly<Record<string, string
         }
         const outputs = await form.call(tf, given)
         if (reuse === 'beside') await attempt(() => form.call(tf, tensors(others(inputs))))
-        const read: (Tensor | null)[] = []
-        for (const y of outputs) read.push(y ? await fromTfjs(y) : null)
+        const read = await readAll(outputs)
+        if (again) {
+          // memory that the first call gave back is what the second one is served with
+          for (const y of outputs) if (y && !given.includes(y) && !y.isDisposed) y.dispose()
+          again(
+            await Promise.resolve()
+              .then(() => form.call(tf, given))
+              .then(readAll)
+              .catch(threw),
+          )
+        }
         return read
       } finally {
         while (engine.state.scopeStack.length > depth) engine.endScope() // also what a refused promise left open
