@@ -126,7 +126,8 @@ async function straightLine(
         journal: {
           ...journal,
           write: e => {
-            if (['crash', 'hang', 'device-lost'].includes(e.verdict.kind) || e.spoiled) deadly.add(`${dialects.get(e.backend)} ${e.case.op} ${e.path}`)
+            if (['crash', 'hang', 'device-lost'].includes(e.verdict.kind) || e.spoiled)
+              deadly.add(`${dialects.get(e.backend)} ${e.case.op} ${e.path}`)
             if (e.verdict.kind !== 'gap' && e.verdict.kind !== 'not-run') {
               trials++
               per.set(e.backend, (per.get(e.backend) ?? 0) + 1)

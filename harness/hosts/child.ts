@@ -304,9 +304,9 @@ function launch(script: string, env: Record<string, string>, options: ChildOptio
 }
 
 function toChild(batch: number, jobs: readonly Job[]): ToChild {
-  const numbers = new Map<Case, number>()
-  const of = (c: Case): number => numbers.get(c) ?? (numbers.set(c, numbers.size), numbers.size - 1)
-  return { batch, jobs: jobs.map(j => ({ ...j, case: of(j.case) })), cases: [...numbers.keys()].map(textOf) }
+  const cases = [...new Set(jobs.map(j => j.case))]
+  const numbers = new Map<Case, number>(cases.map((c, i) => [c, i]))
+  return { batch, cases: cases.map(textOf), jobs: jobs.map(j => ({ ...j, case: numbers.get(j.case)! })) }
 }
 
 async function end(c: Child): Promise<void> {
