@@ -7,17 +7,18 @@ interface Against {
   allowed: Float64Array
 }
 
-/** FNV-1a over shapes and bits (−0 as +0): equal outputs have equal hashes on every backend. */
+/** FNV-1a over shapes and words of bits (−0 as +0): equal outputs have equal hashes on every backend. */
 export function hash(outputs: readonly (Real | null)[]): string {
   let h = 0x811c9dc5
   const word = new Float64Array(1)
-  const bytes = new Uint8Array(word.buffer)
+  const halves = new Uint32Array(word.buffer)
   for (const y of outputs) {
     if (!y) continue
     for (const n of y.shape) h = Math.imul(h ^ n, 0x01000193)
     for (const v of y.data) {
       word[0] = v === 0 ? 0 : v
-      for (let i = 0; i < 8; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193)
+      h = Math.imul(h ^ halves[0]!, 0x01000193) ^ (h >>> 15)
+      h = Math.imul(h ^ halves[1]!, 0x01000193) ^ (h >>> 15)
     }
   }
   return (h >>> 0).toString(16).padStart(8, '0')

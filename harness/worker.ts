@@ -29,6 +29,8 @@ function finish(
   }
 }
 
+const made = (c: Pick<Case, 'inputs'>): (Tensor | null)[] => c.inputs.map(s => (s ? realise(s) : null))
+
 const NAMED = 64
 /** What a second call gave otherwise (−0 as 0, any NaN as any other); undefined: nothing. */
 function repeat(first: readonly (Tensor | null)[], second: readonly (Tensor | null)[] | { threw: string }): Repeat | undefined {
@@ -57,7 +59,15 @@ export function worker(
   inside?: { ms: number },
 ) {
   const opened = new Map<string, Promise<Opened>>()
-  const ways = new WeakMap<Case, { read: ReturnType<typeof canonical>; offered: ReturnType<typeof lowerings> }>()
+  /** What all ways of a case share. */
+  interface Known {
+    read: ReturnType<typeof canonical>
+    offered: ReturnType<typeof lowerings>
+    inputs: (Tensor | null)[]
+    /** Of the case as the reference reads it, so that both sides know that they speak of the same numbers. */
+    sum: number
+  }
+  const ways = new WeakMap<Case, Known>()
   async function open(mode: string): Promise<Opened> {
     const known = opened.get(mode)
     if (known) return known
@@ -77,16 +87,15 @@ export function worker(
     let known = ways.get(c)
     if (!known) {
       const read = canonical(op, c)
-      ways.set(c, (known = { read, offered: lowerings(op, c, read, backend.dialect) }))
+      const inputs = made('declined' in read ? c : read)
+      ways.set(c, (known = { read, offered: lowerings(op, c, read, backend.dialect), inputs, sum: checksum(inputs) }))
     }
-    const { read, offered } = known
+    const { read, offered, sum } = known
     const way = offered.find(l => 'path' in l && l.path === path)
     if (!way || !('path' in way)) return { status: 'not-run', reason: `${c.op} has no path ${path} for this case` }
     const { form } = way
-    const own = 'declined' in read ? c : read
-    let inputs = ('nodes' in form && c.operator ? c : own).inputs.map(s => (s ? realise(s) : null))
-    // of the case as the reference reads it, so that both sides know that they speak of the same numbers
-    const sum = checksum(own === c || !('nodes' in form) ? inputs : own.inputs.map(s => (s ? realise(s) : null)))
+    // a runtime may write into what it is given: every trial has a copy
+    let inputs = 'nodes' in form && c.operator && read !== c ? made(c) : known.inputs.map(t => t && { ...t, data: t.data.slice() as Tensor['data'] })
     if (form.prepare) inputs = form.prepare(inputs)
     const prepared = runtime.prepare?.(form, inputs)
     const start = now()

@@ -215,32 +215,40 @@ function tapsOf(a: Full, g: Axis): Taps {
 
 // ── Reference ────────────────────────────────────────────────────────────────
 
-/** One output position along the axis: `line(k)` is pixel k. */
-type Pass = (t: Taps, o: number, line: (k: number) => number) => number
-const sum: Pass = (t, o, line) => {
+/** One output position along the axis: pixel k is x[start + k·step]. */
+type Pass = (t: Taps, o: number, x: Float64Array, start: number, step: number) => number
+const sum: Pass = (t, o, x, start, step) => {
+  const [at, weight] = [t.at[o]!, t.weight[o]!]
   let s = 0
-  for (let i = 0; i < t.at[o]!.length; i++) s += t.weight[o]![i]! * line(t.at[o]![i]!)
+  for (let i = 0; i < at.length; i++) s += weight[i]! * x[start + at[i]! * step]!
   return s
 }
-const magnitude: Pass = (t, o, line) => {
+const magnitude: Pass = (t, o, x, start, step) => {
+  const [at, weight] = [t.at[o]!, t.weight[o]!]
   let s = 0
-  for (let i = 0; i < t.at[o]!.length; i++) s += Math.abs(t.weight[o]![i]! * line(t.at[o]![i]!))
+  for (let i = 0; i < at.length; i++) s += Math.abs(weight[i]! * x[start + at[i]! * step]!)
   return s
 }
 /** Largest difference of neighbours under the kernel and in the cells beside it. */
-const slope: Pass = (t, o, line) => {
+const slope: Pass = (t, o, x, start, step) => {
+  const [from, to] = t.reach[o]!
   let most = 0
-  for (let k = t.reach[o]![0]; k < t.reach[o]![1]; k++) most = Math.max(most, Math.abs(line(k + 1) - line(k)))
+  for (let k = from; k < to; k++) most = Math.max(most, Math.abs(x[start + (k + 1) * step]! - x[start + k * step]!))
   return most * t.steep[o]!
 }
 /** With antialias the weights of all pixels move: Σ|x|. */
-const support: Pass = (t, o, line) => {
+const support: Pass = (t, o, x, start, step) => {
+  const [from, to] = t.reach[o]!
   let s = 0
-  for (let k = t.reach[o]![0]; k <= t.reach[o]![1]; k++) s += Math.abs(line(k))
+  for (let k = from; k <= to; k++) s += Math.abs(x[start + k * step]!)
   return s * t.steep[o]!
 }
 /** 1 where a marked pixel lies under the kernel, with any weight. */
-const under: Pass = (t, o, line) => [...t.at[o]!, ...t.unread[o]!].reduce((m, k) => Math.max(m, line(k)), 0)
+const under: Pass = (t, o, x, start, step) => {
+  let most = 0
+  for (const list of [t.at[o]!, t.unread[o]!]) for (const k of list) most = Math.max(most, x[start + k * step]!)
+  return most
+}
 
 /** One pass after the other, each along its own axis. */
 function passes(x: Float64Array, shape: Shape, list: readonly Taps[], choose: (t: Taps) => Pass): Float64Array {
@@ -251,14 +259,8 @@ function passes(x: Float64Array, shape: Shape, list: readonly Taps[], choose: (t
     const outer = h.sizeOf(now.slice(0, t.axis))
     const y = new Float64Array(outer * t.out * inner)
     const pass = choose(t)
-    let start = 0
-    const from = x
-    const line = (k: number) => from[start + k * inner]!
     for (let j = 0; j < outer; j++)
-      for (let i = 0; i < inner; i++) {
-        start = j * n * inner + i
-        for (let o = 0; o < t.out; o++) y[(j * t.out + o) * inner + i] = pass(t, o, line)
-      }
+      for (let i = 0; i < inner; i++) for (let o = 0; o < t.out; o++) y[(j * t.out + o) * inner + i] = pass(t, o, x, j * n * inner + i, inner)
     now[t.axis] = t.out
     x = y
   }
@@ -268,7 +270,10 @@ function passes(x: Float64Array, shape: Shape, list: readonly Taps[], choose: (t
 function spread(list: readonly Taps[], shape: Shape, flagged: (t: Taps, o: number) => boolean): Uint8Array {
   const at = new Uint8Array(h.sizeOf(shape))
   const strides = h.stridesOf(shape)
-  for (const t of list) for (let i = 0; i < at.length; i++) if (flagged(t, Math.floor(i / strides[t.axis]!) % t.out)) at[i] = 1
+  for (const t of list) {
+    const marks = Array.from({ length: t.out }, (_, o) => flagged(t, o))
+    if (marks.includes(true)) for (let i = 0; i < at.length; i++) if (marks[Math.floor(i / strides[t.axis]!) % t.out]) at[i] = 1
+  }
   return at
 }
 
@@ -341,8 +346,12 @@ function simulate(given: A, [x]: readonly (Real | null)[], m: Machine): Real[] {
   const shape = x!.shape.map((n, i) => all.find(g => g.axis === i)?.out ?? n)
   const list = all.map(g => tapsOf(a, g)).filter(t => !t.identity)
   const outside = spread(list, shape, (t, o) => t.outside[o] === 1)
-  const weighted: Pass = (t, o, line) => m.dot(t.at[o]!.map(line), t.weight[o]!.map(m.fl))
-  const nearest: Pass = (t, o, line) => line(t.at[o]![0]!)
+  const weighted: Pass = (t, o, v, start, step) =>
+    m.dot(
+      t.at[o]!.map(k => v[start + k * step]!),
+      t.weight[o]!.map(m.fl),
+    )
+  const nearest: Pass = (t, o, v, start, step) => v[start + t.at[o]![0]! * step]!
   // a copy is read as it is
   const read = x!.dtype === 'float32' && a.mode !== 'nearest' ? m.read : (v: number) => v
   const y = passes(x!.data.map(read), x!.shape, list, () => (a.mode === 'nearest' ? nearest : weighted))

@@ -17,7 +17,8 @@ export type FromChild =
   | { kind: 'begin'; batch: number; i: number }
   /** An error that nobody caught: the promise of the job in hand may never settle. */
   | { kind: 'stray' }
-  | { kind: 'end'; batch: number; i: number; outcome: Outcome }
+  /** `next`: the following job begins with that. */
+  | { kind: 'end'; batch: number; i: number; outcome: Outcome; next: boolean }
   | { kind: 'done'; batch: number; rss: number; cpuMs: number; insideCpuMs: number; insideMs: number }
 export interface ToChild {
   batch: number
@@ -29,20 +30,16 @@ export interface ToChild {
 const PIPE = 3
 /** Milliseconds in writes: mostly waiting for the parent to read. */
 let writing = 0
-/** Frames in one write: each four bytes of length, then v8's serialisation. A write costs more than what it carries, so that an outcome and the next job's beginning go together. */
-function say(...messages: readonly FromChild[]): void {
-  const bodies = messages.map(m => serialize(m))
-  const frames = Buffer.allocUnsafe(bodies.reduce((n, b) => n + 4 + b.length, 0))
-  let end = 0
-  for (const body of bodies) {
-    frames.writeUInt32LE(body.length, end)
-    body.copy(frames, end + 4)
-    end += 4 + body.length
-  }
+/** A frame: four bytes of length, then v8's serialisation. */
+function say(message: FromChild): void {
+  const body = serialize(message)
+  const frame = Buffer.allocUnsafe(4 + body.length)
+  frame.writeUInt32LE(body.length, 0)
+  body.copy(frame, 4)
   const start = performance.now()
-  for (let at = 0; at < frames.length; )
+  for (let at = 0; at < frame.length; )
     try {
-      at += writeSync(PIPE, frames, at)
+      at += writeSync(PIPE, frame, at)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
     }
@@ -96,8 +93,8 @@ export async function serve(backend: Backend, list: readonly Op[]): Promise<void
       const jobs = message.jobs.map((j): Job => ({ ...j, case: cases[j.case]! }))
       // asking for the CPU time of every call would cost more than many calls: inside a batch it is shared out by wall time
       const before = { cpu: cpu(), wall: performance.now(), inside: inside.ms, writing }
-      const next = (i: number): FromChild[] => (jobs[i] && jobs[i].mode === mode ? [{ kind: 'begin', batch, i }] : [])
-      if (next(0).length) say(...next(0))
+      const begins = (i: number): boolean => jobs[i]?.mode === mode
+      if (begins(0)) say({ kind: 'begin', batch, i: 0 })
       for (let i = 0; i < jobs.length; i++) {
         let outcome: Outcome
         try {
@@ -105,20 +102,18 @@ export async function serve(backend: Backend, list: readonly Op[]): Promise<void
             say({ kind: 'opening', batch, i })
             mode = jobs[i]!.mode
             await w.open(mode)
-            say(...next(i))
+            say({ kind: 'begin', batch, i })
           }
           outcome = await w.run(jobs[i]!)
         } catch (error) {
           outcome = { status: 'not-run', reason: messageOf(error) } // the runtime could not be opened in this mode
         }
         try {
-          say({ kind: 'end', batch, i, outcome }, ...next(i + 1))
+          say({ kind: 'end', batch, i, outcome, next: begins(i + 1) })
         } catch (error) {
           // outputs that are no data
-          say(
-            { kind: 'end', batch, i, outcome: { status: 'threw', message: `outputs that cannot be sent: ${messageOf(error)}`, ms: 0 } },
-            ...next(i + 1),
-          )
+          const message = `outputs that cannot be sent: ${messageOf(error)}`
+          say({ kind: 'end', batch, i, outcome: { status: 'threw', message, ms: 0 }, next: begins(i + 1) })
         }
       }
       // a child that waits for its parent uses no CPU time meanwhile

@@ -156,6 +156,10 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
           if (m.batch !== number || m.i + from !== at) break
           innocent = 0
           c.forget()
+          if (m.next) {
+            opening = false
+            limit = deadlineMs
+          }
           done(at++, m.outcome)
           if (spoils(m.outcome)) {
             await restart()
