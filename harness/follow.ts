@@ -15,7 +15,7 @@ import { slots } from './run.ts'
 import { causeKey, resultOf, sharpen } from './sharpen.ts'
 import { keepsIntegers, shrink, strengthened, withoutIdle } from './shrink.ts'
 import { type Group, groups } from './triage.ts'
-import { able, alike, listExpected, listed, offers, tryAll, tryOne, type Way } from './trials.ts'
+import { able, alike, Deaths, listExpected, listed, offers, tryAll, tryOne, type Way } from './trials.ts'
 import { type Case, isFailing, type Op, type Tensor, type Verdict } from './types.ts'
 
 export interface FollowOptions {
@@ -166,14 +166,17 @@ async function reduce(
   let way = { backend: backend.name, path: r.path, mode: r.mode }
   let verdict = r.verdict
   let outputs: readonly (Tensor | null)[] = []
+  const deaths = new Deaths()
+  const deadly = r.verdict.kind === 'crash' || r.verdict.kind === 'hang'
   const test = async (cases: readonly Case[], by = way): Promise<number> => {
-    if (over()) return -1
+    if (over() || (deaths.tooMany && !deadly)) return -1
     const jobs = cases
       .map((c, i) => ({ i, p: planned(op, c, 0), ...by }))
       .filter(j => !past(j.p.case) && able(op, j.p.case, backend.dialect, by.path))
     let first = -1
     await turn(() =>
       tryAll(host, jobs, (n, seen) => {
+        deaths.note(seen.verdict)
         if (first >= 0 || !alike(seen.verdict, r.verdict)) return
         first = jobs[n]!.i
         verdict = seen.verdict

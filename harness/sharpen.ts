@@ -9,7 +9,7 @@ import { Around, DEADLY, FAST, type Limits, needsResult, type Probe, SLOW } from
 import { learn, type Rule, ruleOf, type Sample } from './rules.ts'
 import type { slots } from './run.ts'
 import { content } from './shrink.ts'
-import { able, alike, listed, tryAll, type Way } from './trials.ts'
+import { able, alike, Deaths, listed, tryAll, type Way } from './trials.ts'
 import type { Case, Generator, Op, Tensor, Verdict } from './types.ts'
 
 /** What a rule is learned for: one smallest case by one way. Equal causes have equal keys in every shard. */
@@ -55,12 +55,14 @@ export async function sharpen(
   const around = new Around(cause.op, cause.generator, cause.raw, key, c => able(cause.op, c, dialect, cause.path))
   const smallest = factsOf(cause.case, resultOf(cause.op, cause.case))
   const samples: Sample[] = [{ id: cause.case.id, facts: smallest, fails: true }]
-  const run = (probes: readonly Probe[], step: 'learn' | 'check') => runProbes(cause, key, host, probes, step, journal, turn, over)
+  const deaths = new Deaths()
+  const enough = () => over() || deaths.tooMany
+  const run = (probes: readonly Probe[], step: 'learn' | 'check') => runProbes(cause, key, host, probes, step, journal, turn, enough, deaths)
   samples.push(...(await run(around.first(limits), 'learn')))
   if (over()) return null
   let predicate = learn(smallest, samples)
   const facts = (c: Case): Facts => (needsResult(predicate) ? factsOf(c, resultOf(cause.op, c)) : factsOf(c))
-  for (let round = 0; round < limits.rounds && !over(); round++) {
+  for (let round = 0; round < limits.rounds && !enough(); round++) {
     const fresh = await run(around.sides(predicate, limits.side, facts), 'learn')
     samples.push(...fresh)
     const { support } = ruleOf(predicate, fresh, [])
@@ -93,6 +95,7 @@ async function runProbes(
   journal: Journal,
   turn: ReturnType<typeof slots>,
   over: () => boolean,
+  deaths: Deaths,
 ): Promise<Sample[]> {
   const samples: Sample[] = []
   for (let at = 0; at < probes.length && !over(); at += CHUNK) {
@@ -100,6 +103,7 @@ async function runProbes(
     await turn(() =>
       tryAll(host, jobs, (i, { verdict, outcome, reference: ref }) => {
         const c = jobs[i]!.p.case
+        deaths.note(verdict)
         const label = labelOf(cause, c, verdict, outcome.status === 'outputs' ? outcome.outputs : [])
         const facts = c.valid === false ? {} : resultFacts(ref.expected)
         if (label !== 'other') samples.push({ id: c.id, facts: factsOf(c, facts), fails: label === 'fails' })

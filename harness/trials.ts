@@ -6,7 +6,7 @@ import { benchOf, judge, type Reference, reference } from './judge.ts'
 import { type Planned, planned } from './plan.ts'
 import { deadline } from './run.ts'
 import { numbers, sizeOf, toJson64 } from './tensor.ts'
-import { normalised, speaks } from './triage.ts'
+import { normalised, sameKind, speaks } from './triage.ts'
 import type { Case, Expected, Op, Outcome, Tensor, Verdict } from './types.ts'
 
 export interface Way {
@@ -64,10 +64,22 @@ export function able(op: Op, c: Case, dialect: Host['backend']['dialect'], path:
   return !('declined' in p.canonical) && p.offered(dialect).some(l => 'path' in l && l.path === path)
 }
 
+/** Ends of processes that the search around one cause may cost, beyond what it is about; a hang also costs its deadline. */
+export class Deaths {
+  private left = 16
+  note(v: Verdict): void {
+    this.left -= v.kind === 'hang' ? 4 : v.kind === 'crash' || v.kind === 'device-lost' ? 1 : 0
+  }
+  get tooMany(): boolean {
+    return this.left <= 0
+  }
+}
+
 const LOOSE = ['zero', 'constant', 'ratio', 'other']
 /** The same failure: kind and message, and a compatible look of the output. */
 export function alike(a: Verdict, b: Verdict): boolean {
-  if (a.kind !== b.kind) return false
+  if (!sameKind(a.kind, b.kind)) return false
+  if (a.kind !== b.kind) return true
   if (speaks(a.kind)) return normalised(a.because ?? '') === normalised(b.because ?? '')
   const [x, y] = [a.evidence?.value, b.evidence?.value]
   return x === y || x === undefined || y === undefined || x === 'few' || y === 'few' || (LOOSE.includes(x) && LOOSE.includes(y))
