@@ -46,20 +46,23 @@ export function holds(atom: Atom, facts: Facts): boolean | undefined {
   const y = atom.than === undefined ? undefined : facts.get(atom.than)
   if (atom.than !== undefined && y === undefined) return undefined
   if (typeof x !== 'object') return compare(x, atom.is, atom.than === undefined ? atom.value : (y as number))
-  const at = (i: number) => compare(x[i]!, atom.is, atom.than === undefined ? atom.value : typeof y === 'object' ? y[i] : (y as number))
   if (typeof y === 'object' && y.length !== x.length) return undefined
   if (!x.length) return undefined
   switch (atom.on ?? 'all') {
     case 'any':
-      return x.some((_, i) => at(i))
+      for (let i = 0; i < x.length; i++) if (holdsAt(atom, x, y, i)) return true
+      return false
     case 'all':
-      return x.every((_, i) => at(i))
+      for (let i = 0; i < x.length; i++) if (!holdsAt(atom, x, y, i)) return false
+      return true
     case 'first':
-      return at(0)
+      return holdsAt(atom, x, y, 0)
     case 'last':
-      return at(x.length - 1)
+      return holdsAt(atom, x, y, x.length - 1)
   }
 }
+const holdsAt = (atom: Atom, x: readonly number[], y: ReturnType<Facts['get']>, i: number): boolean =>
+  compare(x[i]!, atom.is, atom.than === undefined ? atom.value : typeof y === 'object' ? y[i] : (y as number))
 export const conjunction = (all: readonly Atom[], facts: Facts): boolean => all.every(a => holds(a, facts) === true)
 export const satisfies = (p: Predicate, facts: Facts): boolean =>
   'any' in p ? p.any.some(q => conjunction(q.all, facts)) : conjunction(p.all, facts)

@@ -65,9 +65,10 @@ function columns(anchor: Facts, samples: readonly Sample[]): Column[] {
   const best = new Map<string, Column>()
   for (const atom of candidates(anchor, samples)) {
     const bits = bitsOf(samples.length, i => holds(atom, samples[i]!.facts) === true)
-    const known = best.get(bits.join())
+    const name = bits.join()
+    const known = best.get(name)
     const c: Column = { atom, bits, cost: costOf(atom), key: JSON.stringify(atom) }
-    if (!known || c.cost < known.cost || (c.cost === known.cost && c.key < known.key)) best.set(bits.join(), c)
+    if (!known || c.cost < known.cost || (c.cost === known.cost && c.key < known.key)) best.set(name, c)
   }
   return [...best.values()].sort((a, b) => a.cost - b.cost || (a.key < b.key ? -1 : 1))
 }

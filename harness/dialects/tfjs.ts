@@ -1,5 +1,6 @@
 /** TensorFlow.js (any package and backend) as an opened backend: tensors in, the form's call, tensors out, nothing left behind. */
 import { attempt, others, threw } from '../reuse.ts'
+import { sizeOf } from '../tensor.ts'
 import type { DType, Opened, Tensor, TfjsForm } from '../types.ts'
 
 /** float32, int32 and bool are all that TF.js has; int64 (indices, axes) travels as int32. */
@@ -8,9 +9,13 @@ function toTfjs(tf: any, t: Tensor): any {
   if (t.dtype === 'bool') return tf.tensor(t.data, t.shape, 'bool')
   return tf.tensor(Int32Array.from(t.data as Int32Array, Number), t.shape, 'int32')
 }
+const EXCESS = 4096
 async function fromTfjs(t: any): Promise<Tensor> {
   const data = await t.data()
-  return { dtype: t.dtype as DType, shape: [...t.shape], data: data.slice() }
+  // of a shape that is none ([1, −1], [Infinity]) a backend may return all of its memory: some of it says as much
+  const size = sizeOf(t.shape)
+  const most = size >= 0 && size <= data.length ? data.length : Math.min(data.length, EXCESS)
+  return { dtype: t.dtype as DType, shape: [...t.shape], data: data.slice(0, most) }
 }
 
 async function readAll(outputs: readonly any[]): Promise<(Tensor | null)[]> {
