@@ -32,7 +32,7 @@ export interface Past {
   reuse?: Reuse
 }
 /** Fresh processes that a backend may cost; its sequences end there. */
-const FRESH = { child: 150, page: 50 }
+const FRESH = { child: 60, page: 30 }
 /** Unstable trials of an operation on a backend after which its further sequences are not run. */
 const ENOUGH = 4
 /** Jobs of the plan before a trial that are looked at, on a backend of cost 1. */

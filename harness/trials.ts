@@ -19,6 +19,8 @@ export interface Seen {
   outcome: Outcome
   reference: Reference
 }
+/** Share of a trial's deadline that follow-up work grants: around a hang there are more of them. */
+const PATIENCE = 0.4
 /** A host does one thing at a time. */
 const busy = new WeakMap<Host, Promise<unknown>>()
 async function alone<T>(host: Host, work: () => Promise<T>): Promise<T> {
@@ -38,7 +40,7 @@ export async function tryAll(
   await alone(host, () =>
     host.run(
       jobs.map(j => ({ case: j.p.case, path: j.path, mode: j.mode })),
-      deadline(host.backend),
+      PATIENCE * deadline(host.backend),
       (i, outcome) => {
         const { p } = jobs[i]!
         const ref = reference(p.op, p.canonical as Case)
@@ -66,7 +68,7 @@ export function able(op: Op, c: Case, dialect: Host['backend']['dialect'], path:
 
 /** Ends of processes that the search around one cause may cost, beyond what it is about; a hang also costs its deadline. */
 export class Deaths {
-  private left = 16
+  private left = 12
   note(v: Verdict): void {
     this.left -= v.kind === 'hang' ? 4 : v.kind === 'crash' || v.kind === 'device-lost' ? 1 : 0
   }

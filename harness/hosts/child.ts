@@ -46,6 +46,7 @@ interface Child {
 export function childHost(backend: Backend, options: ChildOptions = {}): Host {
   if (backend.environment && backend.modes.length > 1) return modesHost(backend, one => childHost(one, options))
   let child: Child | null = null
+  let used = false
   let known: Start | null = null
   let batches = 0
   let innocent = 0
@@ -71,6 +72,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
     const first = await fresh.next(OPEN_MS)
     if (first.kind === 'ready') {
       child = fresh
+      used = false
       child.forget()
       return { identity: first.identity }
     }
@@ -92,7 +94,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
     known = await open()
     return known
   }
-  async function restart(): Promise<void> {
+  async function kill(): Promise<void> {
     if (child) await end(child)
     child = null
   }
@@ -106,7 +108,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
         done(from++, { status: 'not-run', reason })
         continue
       }
-      if (child && child.rss > (options.maxRss ?? MAX_RSS)) await restart()
+      if (child && child.rss > (options.maxRss ?? MAX_RSS)) await kill()
       const started = await start()
       if ('notRun' in started) {
         // never opened again after a good start: said for what is left
@@ -120,6 +122,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
   /** One message to the child; returns the first job that has no outcome yet (all: the number of jobs). */
   async function batch(jobs: readonly Job[], from: number, deadlineMs: number, done: (i: number, outcome: Outcome) => void): Promise<number> {
     const c = child!
+    used = true
     const number = ++batches
     const message = toChild(number, from ? jobs.slice(from) : jobs)
     try {
@@ -132,7 +135,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
     let begun = false
     let limit = deadlineMs
     const unopened = async (how: string): Promise<number> => {
-      await restart()
+      await kill()
       if (begun && at < jobs.length)
         closedModes.set(jobs[at]!.mode, `mode ${jobs[at]!.mode} could not be opened: ${[how, c.tail().trim()].filter(Boolean).join('; ')}`)
       else innocent++
@@ -162,7 +165,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
           }
           done(at++, m.outcome)
           if (spoils(m.outcome)) {
-            await restart()
+            await kill()
             return at
           }
           break
@@ -177,7 +180,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
           return at
         case 'late':
           if (opening) return unopened(`no answer within ${OPEN_MS / 1000} s`)
-          await restart()
+          await kill()
           if (at >= jobs.length) return at
           done(at, { status: 'hung', afterMs: deadlineMs, ...(c.tail() ? { message: lastLine(c.tail()) } : {}) })
           return at + 1
@@ -200,11 +203,12 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
   return {
     backend,
     start,
-    restart,
+    // a process that has run nothing is a fresh one
+    restart: () => (used ? kill() : Promise.resolve()),
     run,
     stats: () => ({ ...total }),
     async close() {
-      await restart()
+      await kill()
     },
   }
 }
