@@ -11,6 +11,7 @@ import type { Reach } from './reach.ts'
 import type { Recipe } from './recipe.ts'
 import type { Rule } from './rules.ts'
 import { causeKey, ruleFrom } from './sharpen.ts'
+import type { Past } from './stateful.ts'
 import { isFailing, type Kind, type Op } from './types.ts'
 
 /** A message without what differs from case to case, and between packages of one runtime: wrappers, names, numbers, signatures of C++ functions. */
@@ -78,6 +79,9 @@ export function groups(entries: readonly Entry[], except: (e: Entry) => boolean 
     }
   return [...found.values()].sort((a, b) => compareEntries(a.representative, b.representative))
 }
+
+/** The command that replays a case by one way, after what an unstable trial needs before it. */
+export type ReplayOf = (c: Entry['case'], way: Defect['way'], past?: Past) => string
 
 export interface Defect {
   id: string
@@ -181,7 +185,7 @@ function candidatesOf(entries: readonly Entry[], found: readonly Group[]): Candi
   return all
 }
 
-export function defects(entries: readonly Entry[], replayOf: (c: Entry['case'], way: Defect['way']) => string, context: Context = {}): Defect[] {
+export function defects(entries: readonly Entry[], replayOf: ReplayOf, context: Context = {}): Defect[] {
   const hits = new Map<string, number>()
   const belongs = (e: Entry): boolean => {
     const d = context.matcher?.(e)
@@ -224,7 +228,7 @@ function describeDefect(
   members: readonly Candidate[],
   id: string,
   entries: readonly Entry[],
-  replayOf: (c: Entry['case'], way: Defect['way']) => string,
+  replayOf: ReplayOf,
   context: Context,
 ): Defect {
   const { show, shrunk } = main
@@ -261,7 +265,7 @@ function describeDefect(
     hits: trials.length,
     fingerprints: members.flatMap(m => m.groups.map(g => g.fingerprint)).sort(),
     reach: context.reachOf && main.rule ? context.reachOf(show.case.op, rule) : [],
-    replay: replayOf(show.case, way),
+    replay: replayOf(show.case, way, show.after && { after: show.after, ...(show.reuse ? { reuse: show.reuse } : {}) }),
     status: 'new',
     links: [],
   }

@@ -32,6 +32,8 @@ export function readRun(dir: string): RunFile {
   }
 }
 
+/** Jobs before an unstable trial that its replay command carries; longer histories stay in the journal. */
+const CARRIED = 8
 /** Times differ from run to run and from shard to shard: the catalogue is the same without them, and the pages show them. */
 function timeless(d: Defect): Defect {
   if (!d.recipe || d.recipe.cost === null || d.recipe.cost === undefined) return d
@@ -44,7 +46,11 @@ export async function writeReports(dir: string, historyFolder?: string): Promise
   if (historyFolder) gatherHistory(dir, run, historyFolder)
   const { entries, corrupt } = readJournal(join(dir, 'journal.jsonl'))
   const ops = await loadOps()
-  const defects = findDefects(entries, (c, way) => `npm run compat -- replay ${replayToken(c, way)}`, contextOf(ops, knownOf(dir)))
+  const defects = findDefects(
+    entries,
+    (c, way, past) => `npm run compat -- replay ${replayToken(c, way, past && past.after.length <= CARRIED ? past : undefined)}`,
+    contextOf(ops, knownOf(dir)),
+  )
   const summary = summarise(run, entries, defects, corrupt)
   const write = (name: string, text: string) => {
     try {
