@@ -179,6 +179,13 @@ describe('a child that misbehaves costs one job', () => {
     expect(host.stats().starts).toBe(3)
     await host.restart()
     expect((await run(host, [''])).map(told)).toEqual(['right'])
+    expect(host.stats().starts).toBe(4)
+    // one that has run nothing is a fresh process already
+    const idle = chaosHost()
+    await idle.start()
+    await idle.restart()
+    expect((await run(idle, [''])).map(told)).toEqual(['right'])
+    expect(idle.stats().starts).toBe(1)
   })
 
   test('a backend whose package is absent says so', async () => {

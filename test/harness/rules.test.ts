@@ -3,6 +3,8 @@ import { satisfies } from '../../harness/atoms.ts'
 import { factsOf } from '../../harness/facts.ts'
 import { caseOf } from '../../harness/plan.ts'
 import { layerMatches } from '../../harness/reach.ts'
+import { Deaths } from '../../harness/trials.ts'
+import type { Kind } from '../../harness/types.ts'
 import { catalogueOf, host, journalOf, op, type Plant } from './planted.ts'
 
 const negative: Plant = (c, right) =>
@@ -22,6 +24,17 @@ function agreement(predicate: Parameters<typeof satisfies>[0], plant: Plant): nu
   }
   return right / 500
 }
+
+describe('the search around a cause', () => {
+  it('ends after a dozen deaths, or three hangs', () => {
+    const dies = (kind: Kind, times: number) => {
+      const deaths = new Deaths()
+      for (let i = 0; i < times; i++) deaths.note({ kind, rung: null, worst: null, ambiguous: 0 })
+      return deaths.tooMany
+    }
+    expect([dies('crash', 11), dies('crash', 12), dies('hang', 2), dies('hang', 3), dies('wrong', 1000)]).toEqual([false, true, false, true, false])
+  })
+})
 
 describe('rules', () => {
   it('"stride > kernel and SAME" is found, claimed and readable', async () => {
