@@ -1,12 +1,12 @@
 /** Scripts for other processes, made by esbuild at run time (there is no build step) and kept in the cache under the hash of what went in. */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { cacheFolder } from './cache.ts'
 import { OPS } from './ops.ts'
+import { bundledFrom, resolveModule } from './versions.ts'
 
 export const opFiles = (): string[] =>
   readdirSync(OPS)
@@ -30,7 +30,7 @@ const outside: Plugin = {
     b.onResolve({ filter: /^[^./]/ }, a => {
       if (a.kind === 'entry-point' || a.path.startsWith('node:') || a.path.startsWith('/') || /^[A-Za-z]:/.test(a.path)) return undefined
       try {
-        return { path: pathToFileURL(createRequire(a.importer || import.meta.url).resolve(a.path)).href, external: true }
+        return { path: pathToFileURL(resolveModule(a.path, a.importer || import.meta.url)).href, external: true }
       } catch {
         return { path: safeResolve(a.path), external: true }
       }
@@ -43,6 +43,17 @@ function safeResolve(name: string): string {
   } catch {
     return name // not installed: the import fails in the child, with its own words
   }
+}
+
+/** Packages of another version are bundled from where they were installed. */
+const asked: Plugin = {
+  name: 'versions',
+  setup(b) {
+    b.onResolve({ filter: /^[@\w]/ }, a => {
+      const resolveDir = a.pluginData === 'asked' || a.resolveDir.includes('node_modules') ? null : bundledFrom(a.path)
+      return resolveDir ? b.resolve(a.path, { resolveDir, kind: a.kind, pluginData: 'asked' }) : undefined
+    })
+  },
 }
 
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url))
@@ -81,6 +92,7 @@ export async function pageScripts(backendFile: string, ops: readonly string[] = 
       platform: 'browser',
       mainFields: ['browser', 'module', 'main'],
       define: { global: 'globalThis' },
+      plugins: [asked],
     })
   const [main, worker] = await Promise.all([
     script(`import ${JSON.stringify(here('./hosts/page-main.ts'))}`),

@@ -34,6 +34,7 @@ program
   .option('--from <file>', 'run external cases from a JSON Lines file (may be gzipped) instead of generated ones')
   .option('--shrink', 'with --from: make failing cases smaller, too')
   .option('--config <file>', 'the same options as JSON (default: opcompat.config.json where it exists)')
+  .option('--with <packages>', 'other versions of the runtimes, e.g. onnxruntime-web@1.23.2 (comma-separated; installed into the cache)')
   .option('--list', 'list operations and backends, run nothing')
   .option('--json', 'the summary as one JSON document on stdout')
   .option('--no-color', 'no colour')
@@ -42,6 +43,7 @@ program
 program
   .command('doctor')
   .description('which backends run here, and what would enable the others')
+  .option('--with <packages>', 'other versions of the runtimes, e.g. onnxruntime-web@1.23.2 (comma-separated; installed into the cache)')
   .option('--backends <names>', 'names, globs or groups')
   .option('--json', 'as JSON')
   .action(flags => does(async () => (await import('./commands/doctor.ts')).doctorCommand(flags))())
@@ -51,6 +53,7 @@ program
   .description('one case again: an id that a report printed, a file, or JSON; exit code 1 if it still fails')
   .option('--backends <names>', 'where to run it')
   .option('--path <name>', 'only this path')
+  .option('--with <packages>', 'other versions of the runtimes, e.g. onnxruntime-web@1.23.2 (comma-separated; installed into the cache)')
   .option('--mode <name>', 'in this mode')
   .option('--json', 'as JSON')
   .action((what, flags) => does(async () => (await import('./commands/replay.ts')).replayCommand(what, flags))())
@@ -148,6 +151,7 @@ catalogue
 catalogue
   .command('verify [ids...]')
   .description('replays the smallest case of every entry; exit code 1 if one changed')
+  .option('--with <packages>', 'other versions of the runtimes, e.g. onnxruntime-web@1.23.2 (comma-separated; installed into the cache)')
   .option('--json', 'as JSON')
   .action((ids, flags) => does(async () => (await import('./commands/catalogue.ts')).catalogueVerify(ids, !!flags.json))())
 catalogue
@@ -156,6 +160,11 @@ catalogue
   .option('--run <dir>', 'the defects of this run instead of the catalogue')
   .option('--json', 'as JSON')
   .action(flags => does(async () => (await import('./commands/measure.ts')).catalogueMeasure(flags))())
+
+program.hook('preAction', async (_, command) => {
+  const { with: specs } = command.opts() as { with?: string }
+  if (specs) await (await import('./versions.ts')).runWith(specs.split(',').map(s => s.trim()))
+})
 
 try {
   await program.parseAsync(process.argv)

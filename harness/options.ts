@@ -15,6 +15,7 @@ export interface RunFlags {
   from?: string
   shrink?: boolean
   list?: boolean
+  with?: string
   json?: boolean
   color?: boolean
   config?: string

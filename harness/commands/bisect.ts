@@ -2,8 +2,7 @@
  * `bisect <id>`: in which published version of its npm package a defect came or went. Every version is installed by npm into a folder of its own in the cache
  * and asked with the repro script, which needs nothing of this project.
  */
-import { spawn } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheFolder } from '../cache.ts'
 import { KNOWN, type KnownDefect, type KnownFile, readKnown } from '../catalogue.ts'
@@ -12,33 +11,11 @@ import { makeFolder, writeJson } from '../files.ts'
 import { loadOps } from '../ops.ts'
 import { browserOnly, nodeForm, packagesOf } from '../repro/forms.ts'
 import { materialOf } from '../repro/material.ts'
+import { installed, ran } from '../versions.ts'
 import { findDefect } from './repro.ts'
 
 const INSTALL_MS = 300_000
 const RUN_MS = 90_000
-
-interface Ran {
-  code: number | null
-  signal: string | null
-  text: string
-}
-function ran(command: string, args: readonly string[], cwd: string, ms: number): Promise<Ran> {
-  return new Promise(resolve => {
-    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], shell: process.platform === 'win32' && command === 'npm' })
-    let text = ''
-    const keep = (b: Buffer) => {
-      text = (text + b.toString('utf8')).slice(-1_000_000)
-    }
-    child.stdout.on('data', keep)
-    child.stderr.on('data', keep)
-    const timer = setTimeout(() => child.kill('SIGKILL'), ms)
-    child.on('error', error => resolve({ code: 2, signal: null, text: error.message }))
-    child.on('close', (code, signal) => {
-      clearTimeout(timer)
-      resolve({ code, signal, text })
-    })
-  })
-}
 
 /** Released versions, oldest first; of each minor version the last patch. */
 export function releases(all: readonly string[]): string[] {
@@ -106,7 +83,6 @@ export async function bisectCommand(id: string, flags: { last?: string; json?: b
     if (known) return known
     const v = versions[i]!
     const state = await stateOf(
-      join(base, `${main!.replace(/\W/g, '-')}-${v}`),
       [main!, ...others].map(p => (p === 'webgpu' ? p : `${p}@${v}`)),
       script,
       defect,
@@ -132,14 +108,12 @@ export async function bisectCommand(id: string, flags: { last?: string; json?: b
   return 0
 }
 
-async function stateOf(dir: string, packages: readonly string[], script: string, defect: KnownDefect): Promise<State> {
-  const done = join(dir, 'installed')
-  if (!existsSync(done)) {
-    makeFolder(dir)
-    writeFileSync(join(dir, 'package.json'), '{ "private": true, "type": "module" }\n')
-    const r = await ran('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...packages], dir, INSTALL_MS)
-    if (r.code !== 0) return 'cannot run'
-    writeFileSync(done, packages.join(' '))
+async function stateOf(packages: readonly string[], script: string, defect: KnownDefect): Promise<State> {
+  let dir: string
+  try {
+    dir = await installed(packages)
+  } catch {
+    return 'cannot run'
   }
   writeFileSync(join(dir, `${defect.id}.mjs`), script)
   const r = await ran(process.execPath, [`${defect.id}.mjs`], dir, RUN_MS)

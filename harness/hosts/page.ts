@@ -2,11 +2,11 @@
  * The parent's side of a backend that lives in a browser: one browser for each backend, one page, one worker. A hang costs the worker; a death, and a GPU
  * process that died (after which TF.js webgl goes on with wrong numbers), cost the browser. The deadline is here.
  */
-import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pageScripts } from '../bundle.ts'
 import type { Backend, Outcome } from '../types.ts'
+import { resolveModule } from '../versions.ts'
 import { openPage, type Running, residentBytes, startBrowser } from './browser.ts'
 import type { Host, HostOptions, Job, Start } from './host.ts'
 import { type PageServer, pageServer } from './page-server.ts'
@@ -43,7 +43,7 @@ type Event =
   | { kind: 'unable'; reason: string }
   | { kind: 'dead'; how: string }
 
-const folderOf = (file: string) => dirname(createRequire(import.meta.url).resolve(file))
+const folderOf = (file: string) => dirname(resolveModule(file, import.meta.url))
 /** The runtimes' own files, by the first part of the path in the page. */
 const folders = () => ({ ort: folderOf('onnxruntime-web'), 'tfjs-wasm': folderOf('@tensorflow/tfjs-backend-wasm') })
 
