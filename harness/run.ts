@@ -26,6 +26,8 @@ export interface Progress {
   trials: number
   findings: number
   elapsedMs: number
+  /** Until the end of the plan by the clock, its turns among the other hosts included, or of the budget, whichever comes first; 0: not known yet. */
+  leftMs: number
 }
 export interface RunOptions {
   seed: number
@@ -96,8 +98,16 @@ export async function runPlan(o: RunOptions): Promise<BackendStatus[]> {
 async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, refs: ReturnType<typeof referenceCache>): Promise<BackendStatus> {
   const { backend } = host
   const status: BackendStatus = { name: backend.name, status: 'ran', identity: {}, cases: 0, elapsedMs: 0, deaths: 0 }
-  const p: Progress = { backend: backend.name, state: 'waiting', cases: 0, of: o.length, trials: 0, findings: 0, elapsedMs: 0 }
-  const show = (state: Progress['state']) => o.progress?.({ ...p, state, elapsedMs: status.elapsedMs, cases: status.cases })
+  const p: Progress = { backend: backend.name, state: 'waiting', cases: 0, of: o.length, trials: 0, findings: 0, elapsedMs: 0, leftMs: 0 }
+  let since = 0
+  const leftMs = () => {
+    const now = Date.now()
+    const plan = status.cases ? ((now - since) / status.cases) * (o.length - status.cases) : Infinity
+    const left = Math.min(plan, o.until - now)
+    return Number.isFinite(left) ? Math.max(0, left) : 0
+  }
+  const show = (state: Progress['state']) =>
+    o.progress?.({ ...p, state, elapsedMs: status.elapsedMs, cases: status.cases, leftMs: state === 'running' ? leftMs() : 0 })
   show('waiting')
   const began = await turn(async () => {
     if (o.stopped()) return { notRun: 'the run was stopped before its turn' }
@@ -109,6 +119,7 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
     return { ...status, status: 'not-run', reason: began.notRun, ...('enable' in began && began.enable ? { enable: began.enable } : {}) }
   }
   status.identity = began.identity
+  since = Date.now()
   const hangs = new Map<string, number>()
   let gaveUp = 0
   for (let s = 0; s < o.length && !o.stopped() && Date.now() < o.until; ) {

@@ -143,8 +143,7 @@ export function progressLines(all: readonly Progress[], c: Ink): string[] {
     const rate = p.elapsedMs > 0 ? (p.trials * 1000) / p.elapsedMs : 0
     const of = Number.isFinite(p.of) ? p.of : 0
     const share = of ? p.cases / of : 0
-    const left =
-      p.state === 'done' ? '' : p.state === 'running' && of && p.cases ? `${seconds((p.elapsedMs / p.cases) * (of - p.cases))} left` : p.state
+    const left = p.state === 'done' ? '' : p.state === 'running' && p.leftMs > 0 ? `${seconds(p.leftMs)} left` : p.state
     const name = p.state === 'not-run' ? c.dim(p.backend.padEnd(21)) : p.backend.padEnd(21)
     return `  ${name} ${c.cyan(bar(share))} ${(of ? `${p.cases} of ${of}` : `${p.cases}`).padStart(14)} ${`${rate < 10 ? rate.toFixed(1) : Math.round(rate)}/s`.padStart(8)} ${String(p.findings).padStart(5)} findings  ${c.dim(left)}`
   })
