@@ -133,7 +133,9 @@ function show(
     })
   if (v.element)
     out(
-      `  first bad element y${v.element.output}[${v.element.index}]: expected ${v.element.expected}, observed ${v.element.observed}, allowed error ${v.element.allowed ?? 0}`,
+      v.kind === 'unstable'
+        ? `  first element that differs y${v.element.output}[${v.element.index}]: once ${v.element.expected}, then ${v.element.observed}`
+        : `  first bad element y${v.element.output}[${v.element.index}]: expected ${v.element.expected}, observed ${v.element.observed}, allowed error ${v.element.allowed ?? 0}`,
     )
   if (v.worst !== null) out(`  largest error / bound: ${v.worst.toPrecision(3)}`)
 }
