@@ -111,6 +111,8 @@ export function worker(
       })
       const ms = spent()
       const outputs = finish(form.finish, raw)
+      if (second && 'threw' in second && backend.trap?.test(second.threw))
+        return { status: 'died', how: 'trap in a second call', message: second.threw }
       const again = second && repeat(outputs, 'threw' in second ? second : finish(form.finish, second))
       return { status: 'outputs', outputs, checksum: sum, ms, ...(again ? { again } : {}) }
     } catch (error) {

@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest'
 import ortCpu from '../../harness/backends/ort-cpu.ts'
 import tfjsCpu from '../../harness/backends/tfjs-cpu.ts'
 import { judge, reference } from '../../harness/judge.ts'
+import { loadOps } from '../../harness/ops.ts'
 import { numbers, tensor } from '../../harness/tensor.ts'
-import type { Again, Backend, Case, Tensor, TfjsForm } from '../../harness/types.ts'
+import type { Again, Backend, Case, Outcome, Tensor, TfjsForm } from '../../harness/types.ts'
 import { ieee32 } from '../../harness/types.ts'
 import { worker } from '../../harness/worker.ts'
 import remembered from '../chaos/remembers-op.ts'
@@ -38,6 +39,8 @@ async function verdictOf(second: Parameters<typeof backend>[0], values: (number 
   return judge(c, reference(remembered as any, c), outcome, { arithmetic: ieee32, dialect: 'tfjs' })
 }
 
+const sqrt = (await loadOps()).get('sqrt')!
+
 describe('a second call', () => {
   test('that gives the same is nothing', async () => {
     expect((await verdictOf((x, again) => again([double(x)]), [1, 2, 3])).kind).toBe('agree')
@@ -49,6 +52,18 @@ describe('a second call', () => {
   test('−0 is 0, and one NaN is as good as another', async () => {
     expect((await verdictOf((x, again) => again([double(x, 0, -0)]), [0, 'NaN', 3])).kind).toBe('agree')
     expect((await verdictOf((x, again) => again([double(x, 1, 7)]), [0, 'NaN', 3])).kind).toBe('unstable')
+  })
+  test('that is as right as the first, with other bits, is nothing', async () => {
+    const c: Case = { id: 'c', op: 'root', attributes: {}, inputs: [{ dtype: 'float32', shape: [1], recipe: { kind: 'values', values: [2] } }] }
+    const root = (near: number): Outcome => ({
+      status: 'outputs',
+      outputs: [tensor('float32', [1], [Math.SQRT2])],
+      checksum: reference(sqrt, c).checksum,
+      ms: 1,
+      again: { differs: [[0, 0, Math.fround(Math.SQRT2), near]] },
+    })
+    const says = (near: number) => judge(c, reference(sqrt, c), root(near), { arithmetic: ieee32, dialect: 'tfjs' }).kind
+    expect([says(Math.fround(Math.SQRT2) + 2 ** -23), says(1.5)]).toEqual(['agree', 'unstable'])
   })
   test('may differ in elements that the definition leaves open, not beside them', async () => {
     expect((await verdictOf((x, again) => again([double(x, 1, 9)]), [1, 2, 3], 1)).kind).toBe('agree')
