@@ -220,7 +220,7 @@ export interface Way {
 export type Ways = { trials: Way[] } | { declined: string }
 
 /** Paths of a case: one reference serves them all, so that quick backends take more of them. */
-const spread = (b: Backend) => ((b.cost ?? 1) > 5 ? 2 : 4)
+const spread = (b: Backend) => ((b.cost ?? 1) > 5 ? 2 : 6)
 /** Paths by the case (the same on every backend of a dialect, so that their outputs can be compared), modes by the backend. External cases: every path, first mode. */
 export function waysOf(c: Case, backend: Backend, offered: readonly Lowering<unknown>[], seed: number, k: number, everyPath: boolean): Ways {
   const sayable = offered.flatMap(l => ('path' in l ? [l] : []))
