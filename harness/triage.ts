@@ -20,6 +20,7 @@ export const normalised = (message: string): string =>
     .replace(/^.*ERROR_MESSAGE: /, '')
     .replace(/^Exception during initialization: /, '')
     .replace(/^Non-zero status code returned while running \w+ node\. Name:'[^']*' Status Message: /, '')
+    .replace(/[\w./-]+\.(?:cc|h|cpp):\d+ .*?\)(?: const)?(?: \[[^\]]*\])? /, '')
     .replace(/(?:\w+ )?(?:\w+::)+\w+\([^()]*\)(?: const)?(?: \[[^\]]*\])?/g, '()')
     .replace(/'[^']*'/g, "'…'")
     .replace(/-?\d+(\.\d+)?/g, '#')
