@@ -77,7 +77,7 @@ function one(expected: Expected, y: Real, ref: Reference, j: number, bench: Benc
       worst: null,
       ambiguous: 0,
       because: `${y.dtype}, the definition gives ${dtype}`,
-      evidence: evidence([y], null),
+      evidence: evidence([y], null, false),
     }
   if (y.shape.length !== expected.shape.length || y.shape.some((n, i) => n !== expected.shape[i]) || y.data.length !== expected.value.length)
     return {
@@ -86,7 +86,7 @@ function one(expected: Expected, y: Real, ref: Reference, j: number, bench: Benc
       worst: null,
       ambiguous: 0,
       because: `shape [${y.shape}], the definition gives [${expected.shape}]`,
-      evidence: evidence([y], null),
+      evidence: evidence([y], null, false),
     }
   return elements(expected, y, ref, j, bench, pick)
 }

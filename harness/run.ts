@@ -5,7 +5,7 @@ import type { Entry, Journal } from './journal.ts'
 import { benchOf, judge, type Reference, reference } from './judge.ts'
 import type { Planned, Way } from './plan.ts'
 import { waysOf } from './plan.ts'
-import type { Backend, Case, Outcome, Verdict } from './types.ts'
+import { type Backend, type Case, isFailing, type Outcome, type Verdict } from './types.ts'
 
 export interface BackendStatus {
   name: string
@@ -161,9 +161,10 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
     await turn(async () => {
       const start = Date.now()
       const retry: number[] = []
+      const renewed: number[] = []
       const record = (i: number, outcome: Outcome, spoiled?: string) => {
         const { planned, way } = runnable[i]!
-        const verdict = judgeTrial(planned, refs, outcome, backend, way)
+        const verdict = judgeTrial(runnable[i]!, refs, outcome, backend)
         o.note?.(host, planned, way, outcome)
         if (outcome.status === 'hung') hangs.set(`${planned.op.name} ${way.path}`, (hangs.get(`${planned.op.name} ${way.path}`) ?? 0) + 1)
         o.journal.write({
@@ -175,13 +176,18 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
         if (!['agree', 'gap', 'not-run', 'not-compared', 'convention', 'trap'].includes(verdict.kind)) p.findings++
         gaveUp = outcome.status === 'not-run' ? gaveUp + 1 : 0
       }
-      await host.run(runnable.map(job), deadline(backend), (i, outcome) => {
+      const hear = (i: number, outcome: Outcome, last: boolean) => {
         // a death or hang is tried once more alone: memory spoiled by an earlier case is not this op's defect
         if (outcome.status === 'died' || outcome.status === 'hung' || outcome.status === 'device-lost' || outcome.status === 'out-of-memory') {
           status.deaths++
           retry.push(i)
-        } else record(i, outcome)
-      })
+        } else if (last || !backend.renewable) record(i, outcome)
+        else if (doubtful(judgeTrial(runnable[i]!, refs, outcome, backend))) renewed.push(i)
+        else record(i, outcome)
+      }
+      await host.run(runnable.map(job), deadline(backend), (i, outcome) => hear(i, outcome, false))
+      const again = renewed.map(i => ({ ...job(runnable[i]!), renewed: true as const }))
+      if (again.length) await host.run(again, deadline(backend), (n, outcome) => hear(renewed[n]!, outcome, true))
       for (const i of retry) {
         await host.restart()
         await host.run([job(runnable[i]!)], deadline(backend), (_, outcome) =>
@@ -211,7 +217,10 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
 export const deadline = (b: Backend): number => (b.host === 'page' || (b.cost ?? 1) > 5 ? 20_000 : 8_000)
 const job = ({ planned, way }: Planned1): Job => ({ case: planned.case, path: way.path, mode: way.mode })
 
-function judgeTrial(planned: Planned, refs: (p: Planned) => Reference, outcome: Outcome, backend: Backend, way: Way): Verdict {
+/** Whether memory that an earlier trial has spoiled, or left behind, may be the reason of the verdict. A process that died is a fresh one already. */
+export const doubtful = (v: Verdict): boolean => v.kind === 'trap' || (isFailing(v.kind) && !['accepts-invalid', 'crash', 'hang'].includes(v.kind))
+
+function judgeTrial({ planned, way }: Planned1, refs: (p: Planned) => Reference, outcome: Outcome, backend: Backend): Verdict {
   return judge(planned.canonical as Case, refs(planned), outcome, benchOf(backend), !!way.naive)
 }
 

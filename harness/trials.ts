@@ -1,10 +1,10 @@
 /** Single trials of follow-up work: a case on a host by one way, judged; and how outputs are written into the journal. */
 import { hash } from './evidence.ts'
-import type { Host } from './hosts/host.ts'
+import type { Host, Job } from './hosts/host.ts'
 import type { Entry } from './journal.ts'
 import { benchOf, judge, type Reference, reference } from './judge.ts'
 import { type Planned, planned } from './plan.ts'
-import { deadline } from './run.ts'
+import { deadline, doubtful } from './run.ts'
 import { numbers, sizeOf, toJson64 } from './tensor.ts'
 import { normalised, sameKind, speaks } from './triage.ts'
 import type { Case, Expected, Op, Outcome, Tensor, Verdict } from './types.ts'
@@ -31,23 +31,33 @@ async function alone<T>(host: Host, work: () => Promise<T>): Promise<T> {
   )
   return mine
 }
-/** One batch of cases by one way each; `done` hears every result in order. Cases that cannot be said are refused by the caller (`offers`). */
+/**
+ * One batch of cases by one way each; `done` hears every result in order. On a `renewable` backend what fails is judged by its run in a renewed runtime.
+ * Cases that cannot be said are refused by the caller (`offers`).
+ */
 export async function tryAll(
   host: Host,
   jobs: readonly { p: Planned; path: string; mode: string }[],
   done: (i: number, s: Seen) => void,
 ): Promise<void> {
-  await alone(host, () =>
-    host.run(
-      jobs.map(j => ({ case: j.p.case, path: j.path, mode: j.mode })),
-      PATIENCE * deadline(host.backend),
-      (i, outcome) => {
-        const { p } = jobs[i]!
-        const ref = reference(p.op, p.canonical as Case)
-        done(i, { verdict: judge(p.canonical as Case, ref, outcome, benchOf(host.backend), false), outcome, reference: ref })
-      },
-    ),
-  )
+  const judged = (i: number, outcome: Outcome): Seen => {
+    const { p } = jobs[i]!
+    const ref = reference(p.op, p.canonical as Case)
+    return { verdict: judge(p.canonical as Case, ref, outcome, benchOf(host.backend), false), outcome, reference: ref }
+  }
+  const all = jobs.map((j): Job => ({ case: j.p.case, path: j.path, mode: j.mode }))
+  const limit = PATIENCE * deadline(host.backend)
+  await alone(host, async () => {
+    if (!host.backend.renewable) return host.run(all, limit, (i, outcome) => done(i, judged(i, outcome)))
+    const seen: Seen[] = []
+    await host.run(all, limit, (i, outcome) => void (seen[i] = judged(i, outcome)))
+    const doubted = seen.flatMap(({ verdict }, i) => (doubtful(verdict) ? [i] : []))
+    const again = doubted.map(i => ({ ...all[i]!, renewed: true as const }))
+    if (again.length) await host.run(again, limit, (n, outcome) => void (seen[doubted[n]!] = judged(doubted[n]!, outcome)))
+    seen.forEach((s, i) => {
+      done(i, s)
+    })
+  })
 }
 export async function tryOne(host: Host, p: Planned, path: string, mode: string): Promise<Seen> {
   let seen: Seen | undefined

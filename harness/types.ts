@@ -280,6 +280,8 @@ export interface Opened {
    * what runtimes keep between calls (buffers, textures, shapes) must not show.
    */
   run: (form: any, inputs: readonly (Tensor | null)[], prepared?: any, reuse?: Reuse, again?: Again) => Promise<readonly (Tensor | null)[]>
+  /** Puts the runtime into the state of a fresh process, with memory that holds nothing of earlier trials. */
+  renew?: () => Promise<void>
   close: () => Promise<void>
   /** Bytes or counts that the runtime itself reports, for leak checks. */
   memory?: () => Readonly<Record<string, number>>
@@ -300,6 +302,8 @@ export interface Backend {
   noKernel?: RegExp
   /** A WebAssembly trap: the instance's memory can no longer be trusted, so that it counts as a death and the host is started again. */
   trap?: RegExp
+  /** Its runtime can be renewed in milliseconds: what fails is judged by a second run in a renewed one, so that a verdict hangs on no earlier trial. */
+  renewable?: true
   /** The device is gone: the host is started again. */
   deviceLost?: RegExp
   /** Relative cost of a trial (1 = a CPU backend): sizes batches and deadlines. */

@@ -79,10 +79,11 @@ export function worker(
     opened.set(mode, fresh)
     return fresh
   }
-  async function run({ case: c, path, mode, reuse }: Job): Promise<Outcome> {
+  async function run({ case: c, path, mode, reuse, renewed }: Job): Promise<Outcome> {
     const op = ops.get(c.op)
     if (!op) return { status: 'not-run', reason: `no operation ${c.op}` }
     const runtime = await open(mode)
+    if (renewed) await runtime.renew?.()
     // the trials of one case stand in one message, which keeps the case one object
     let known = ways.get(c)
     if (!known) {

@@ -74,6 +74,7 @@ describe('the page', () => {
   })
   it('opens a cell at an address of its own, which a link brings back', async () => {
     await page.locator('[data-at="1,0"] a').click()
+    await page.waitForSelector('.matrix td.sel')
     const address = page.url()
     expect(address).toMatch(/cell=/)
     const title = await text('aside h2')

@@ -1,5 +1,5 @@
 /** TensorFlow.js on WebAssembly (XNNPACK, SIMD) in Node. */
-import { openTfjs } from '../dialects/tfjs.ts'
+import { openTfjs, startWasm } from '../dialects/tfjs.ts'
 import { type Backend, ieee32 } from '../types.ts'
 
 export default {
@@ -8,12 +8,16 @@ export default {
   host: 'child',
   arithmetic: ieee32,
   modes: ['simd'],
+  renewable: true,
   noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   async open() {
     const tf = await import('@tensorflow/tfjs')
     const wasm = await import('@tensorflow/tfjs-backend-wasm')
-    await tf.setBackend('wasm')
-    return openTfjs(tf, { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm })
+    let instance = (await startWasm(tf)) as { dispose: () => void }
+    return openTfjs(tf, { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm }, undefined, async () => {
+      instance.dispose()
+      instance = (await startWasm(tf)) as typeof instance
+    })
   },
 } satisfies Backend

@@ -1,5 +1,5 @@
 /** TensorFlow.js on WebAssembly (XNNPACK) in a browser; only here does it run with threads (workers need a cross-origin isolated page). */
-import { openTfjs } from '../dialects/tfjs.ts'
+import { openTfjs, startWasm } from '../dialects/tfjs.ts'
 import { type Backend, ieee32 } from '../types.ts'
 
 export default {
@@ -9,6 +9,7 @@ export default {
   arithmetic: ieee32,
   modes: ['simd', 'threads'],
   needs: ['chromium'],
+  renewable: true,
   noKernel: /Kernel '.*' not registered for backend|is not yet supported|is not implemented for array of rank/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   async open(mode) {
@@ -20,14 +21,18 @@ export default {
     // TensorFlow.js never takes more than half of the cores: on two cores "threads" would be one thread
     if (mode === 'threads') Object.defineProperty(navigator, 'hardwareConcurrency', { value: 4, configurable: true })
     const { registry } = tf.engine() as unknown as { registry: Record<string, unknown> }
-    delete registry['wasm'] // the other mode's instance stays as it is: closing and opening it again would cost 100 ms for every change of mode
-    if (!(await tf.setBackend('wasm'))) throw new Error(`TensorFlow.js could not start WebAssembly with ${mode}`)
-    const instance = registry['wasm']
+    // the other mode's instance stays as it is: closing and opening it again would cost 100 ms for every change of mode
+    let instance = await startWasm(tf)
     const identity = { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm, threads: String(wasm.getThreadsCount()) }
-    return openTfjs(tf, identity, () => {
+    const use = () => {
       if (registry['wasm'] === instance) return
       registry['wasm'] = instance
       tf.setBackend('wasm') // binds the kernels to this instance; nothing is awaited where there is one
+    }
+    return openTfjs(tf, identity, use, async () => {
+      tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', mode === 'threads')
+      ;(instance as { dispose: () => void }).dispose()
+      instance = await startWasm(tf)
     })
   },
 } satisfies Backend

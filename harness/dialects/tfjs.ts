@@ -24,12 +24,31 @@ async function readAll(outputs: readonly any[]): Promise<(Tensor | null)[]> {
   return read
 }
 
+/** Bits 0x71717171, as a float32 1.2e30: what a kernel reads that nobody wrote is then neither 0 nor like any value of a case. */
+const POISON = 1.1956734e30
+const POISONED = 1 << 20
+/** A WebAssembly instance of its own as the backend `wasm`, its free memory filled with POISON. */
+export async function startWasm(tf: any): Promise<unknown> {
+  const { registry } = tf.engine()
+  delete registry['wasm']
+  if (!(await tf.setBackend('wasm'))) throw new Error('TensorFlow.js could not start WebAssembly')
+  tf.fill([POISONED], POISON).dispose()
+  return registry['wasm']
+}
+
 /**
  * @param setMode sets the flags of this mode; called before every trial, since modes of one process share the flags
+ * @param renew puts the runtime into the state of a fresh process
  */
-export async function openTfjs(tf: any, identity: Readonly<Record<string, string>>, setMode?: () => void): Promise<Opened> {
+export async function openTfjs(
+  tf: any,
+  identity: Readonly<Record<string, string>>,
+  setMode?: () => void,
+  renew?: () => Promise<void>,
+): Promise<Opened> {
   return {
     identity,
+    ...(renew ? { renew } : {}),
     async run(form: TfjsForm, inputs, _prepared, reuse, again) {
       setMode?.()
       const engine = tf.engine()

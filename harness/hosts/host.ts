@@ -6,6 +6,8 @@ export interface Job {
   path: string
   mode: string
   reuse?: Reuse
+  /** Runs in a renewed runtime, where the backend is `renewable`. */
+  renewed?: true
 }
 export type Start = { identity: Readonly<Record<string, string>> } | { notRun: string; enable?: string }
 export interface Host {

@@ -55,6 +55,9 @@ export default {
         if (form.refuses) throw new Error('an invalid case')
         return [answer(mode, x!, reuse)]
       },
+      async renew() {
+        poisoned = false
+      },
       async close() {},
     }
   },

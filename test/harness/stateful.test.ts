@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
+import tfjsWasm from '../../harness/backends/tfjs-wasm.ts'
 import { childHost } from '../../harness/hosts/child.ts'
 import type { Host } from '../../harness/hosts/host.ts'
 import { type Entry, openJournal, readJournal, settled } from '../../harness/journal.ts'
@@ -13,7 +14,8 @@ import { caseInToken, replayToken } from '../../harness/replay-token.ts'
 import { runPlan } from '../../harness/run.ts'
 import { begins, EVERY, slotsOf, stepsOf } from '../../harness/sequences.ts'
 import { difference, stateful } from '../../harness/stateful.ts'
-import type { Outcome } from '../../harness/types.ts'
+import { tensor } from '../../harness/tensor.ts'
+import { isFailing, type Outcome } from '../../harness/types.ts'
 import { signature, witness } from '../../harness/witness.ts'
 import backend from '../chaos/child-remembers.ts'
 import op from '../chaos/remembers-op.ts'
@@ -98,6 +100,48 @@ describe('a backend that', () => {
     const { unstable } = await found('open')
     expect(unstable.length).toBeGreaterThan(0)
     for (const e of unstable) expect(e.case.attributes).toEqual({})
+  })
+})
+
+describe('memory that a trial has spoiled', () => {
+  /** Failing trials of a plan in which every case behind one with NaN is answered wrongly. */
+  async function failing(more: { renewable?: true }) {
+    const host = childHost(
+      { ...backend, ...more, modes: ['stale-after-nan'] },
+      { file: here('../chaos/child-remembers.ts'), ops: [here('../chaos/remembers-op.ts')] },
+    )
+    open.push(host)
+    const lines: Entry[] = []
+    await runPlan({
+      seed: 3,
+      sequence: k => planned(op, caseOf(3, op, k), k),
+      length: 120,
+      everyPath: false,
+      journal: { write: (e: Entry) => void lines.push(e), close: () => {} },
+      hosts: [host],
+      until: Infinity,
+      stopped: () => false,
+    })
+    expect(new Set(lines.map(e => e.case.id)).size).toBe(120)
+    return lines.filter(e => isFailing(e.verdict.kind)).length
+  }
+  test('is not what a renewable runtime is judged by', async () => {
+    expect(await failing({})).toBeGreaterThan(20)
+    expect(await failing({ renewable: true })).toBe(0)
+  })
+  test('tfjs-wasm is as right after a renewal as before', async () => {
+    const opened = await tfjsWasm.open()
+    const square = async () => {
+      const form = { call: (tf: any, [x]: any[]) => [tf.square(x)] }
+      return [...(await opened.run(form, [tensor('float32', [4], [1, 2, 3, 4])]))[0]!.data]
+    }
+    const memory = opened.memory!()
+    for (let i = 0; i < 3; i++) {
+      expect(await square()).toEqual([1, 4, 9, 16])
+      await opened.renew!()
+    }
+    expect(await square()).toEqual([1, 4, 9, 16])
+    expect(opened.memory!()).toEqual(memory)
   })
 })
 
