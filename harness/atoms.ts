@@ -113,7 +113,8 @@ export function costOf(a: Atom): number {
       : /^(channels per|filters per|effective|pixels)/.test(a.fact)
         ? 0.15
         : 0
-  return value + axis + derived + (a.than ? 0.3 : 0)
+  const odd = typeof a.value === 'number' && !Number.isInteger(a.value) ? 0.4 : 0
+  return value + axis + derived + odd + (a.than ? 0.3 : 0)
 }
 
 const MODULI = [2, 4, 8, 16, 32, 64]
@@ -160,7 +161,8 @@ export function candidates(anchor: Facts, samples: readonly { facts: Facts; fail
       const seen = numbers(fact, w => (typeof w === 'number' ? [w] : []))
       if (seen.length < 2) continue
       add({ fact, is: '=', value: v })
-      for (const t of seen) {
+      // no sample need hold a zero for it to be the border
+      for (const t of isResultFact(fact) && !seen.includes(0) ? [...seen, 0] : seen) {
         add({ fact, is: '>=', value: t })
         add({ fact, is: '<=', value: t })
         if (t !== v && seen.length <= 6) add({ fact, is: '!=', value: t })

@@ -13,7 +13,8 @@ import { needsResult } from './probes.ts'
 import { resultOf } from './sharpen.ts'
 import { fromJson64 } from './tensor.ts'
 import { type Candidate, family, normalised, sameKind, speaks } from './triage.ts'
-import type { Op } from './types.ts'
+import { alike } from './trials.ts'
+import { isFailing, type Op } from './types.ts'
 
 export interface Cluster {
   main: Candidate
@@ -111,6 +112,11 @@ function relation(
   const unstable = [a, b].filter(c => c.show.verdict.kind === 'unstable').length
   if (unstable === 2) return sameNames(a, b) ? 'one' : 'none'
   if (unstable === 1) return a.rule && b.rule && covers(a, [...kb.facts, kb.own]) >= 0.5 && covers(b, [...ka.facts, ka.own]) >= 0.5 ? 'one' : 'none'
+  if (!a.rule !== !b.rule) {
+    // one was not made small (for want of time, or because a rule held for it): its trials are the other's where that one's rule holds for nearly all of them
+    const [ruled, plain, facts] = a.rule ? [a, b, kb] : [b, a, ka]
+    if (!plain.shrunk && sure(ruled) && onBackendsOf(plain, ruled) && covers(ruled, facts.facts) >= 0.9 && looksAlike(ruled, plain)) return 'one'
+  }
   if (!a.rule || !b.rule) {
     // nothing is known of their rules: the same message of the same backends is one cause, anything else stands alone
     return speaks(a.show.verdict.kind) && message(a).length > 12 ? 'one' : 'none'
@@ -130,6 +136,14 @@ function relation(
   const [x, y] = [a.show.verdict.evidence?.value, b.show.verdict.evidence?.value]
   return narrow && ab >= 0.9 && ba >= 0.9 && (x === y || x === 'few' || y === 'few') ? 'one' : 'related'
 }
+
+/** In what a rule holds for, at least this share fails. */
+const sure = (c: Candidate): boolean => c.rule!.support.inside.fails >= 0.9 * (c.rule!.support.inside.fails + c.rule!.support.inside.passes)
+const onBackendsOf = (plain: Candidate, ruled: Candidate): boolean => {
+  const failing = new Set([...ruled.row.filter(e => isFailing(e.verdict.kind)), ...ruled.trials].map(e => e.backend))
+  return plain.trials.every(e => failing.has(e.backend))
+}
+const looksAlike = (a: Candidate, b: Candidate): boolean => alike(a.show.verdict, b.show.verdict)
 
 const names = (c: Candidate) => JSON.stringify(Object.entries(c.show.case.attributes).filter(([, v]) => typeof v === 'string'))
 const sameNames = (a: Candidate, b: Candidate): boolean => names(a) === names(b)

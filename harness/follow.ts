@@ -11,11 +11,12 @@ import { explainer } from './instead.ts'
 import type { Entry, Journal } from './journal.ts'
 import { build, generatorOf, planned, type Raw, rawOf } from './plan.ts'
 import type { Limits } from './probes.ts'
+import type { Rule } from './rules.ts'
 import { slots } from './run.ts'
 import { causeKey, resultOf, sharpen } from './sharpen.ts'
 import { keepsIntegers, shrink, strengthened, withoutIdle } from './shrink.ts'
-import { type Group, groups } from './triage.ts'
-import { able, alike, Deaths, listExpected, listed, offers, tryAll, tryOne, type Way } from './trials.ts'
+import { family, type Group, groups, isGarbage } from './triage.ts'
+import { able, alike, Deaths, ends, listExpected, listed, offers, tryAll, tryOne, type Way } from './trials.ts'
 import { type Case, isFailing, type Op, type Tensor, type Verdict } from './types.ts'
 
 export interface FollowOptions {
@@ -61,31 +62,70 @@ export async function follow(o: FollowOptions): Promise<{ followed: number; of: 
   const all = groups(o.entries, o.matched)
     .filter(g => !g.representative.case.operator && hosts.has(g.representative.backend))
     .map(g => ({ ...g, lead: leadOf(g, cost) }))
-  const byHost = new Map<string, (Group & { lead: Entry })[]>()
-  for (const g of [...all].sort((a, b) => b.trials.length - a.trials.length))
-    (byHost.get(g.lead.backend) ?? byHost.set(g.lead.backend, []).get(g.lead.backend)!).push(g)
+  const byHost = new Map<string, Lead[]>()
+  for (const g of inTurn(all)) (byHost.get(g.lead.backend) ?? byHost.set(g.lead.backend, []).get(g.lead.backend)!).push(g)
   let done = 0
-  const small: Small[] = []
+  let followed = 0
+  const found: Found[] = []
+  const ruleFor = rulesOf(hosts, o, turn, over)
   await Promise.all(
     [...byHost.entries()].map(async ([name, mine]) => {
       const host = hosts.get(name)!
       if (over()) return
       await turn(() => host.restart())
+      // one cause after the other, whole: what time leaves over has no entry of its own, and no entry is half done
       for (const g of mine) {
         if (over()) return
-        const said = await turn(() => confirm(g, host, o))
-        if (said.fails) {
-          const found = await reduce(g, host, o, cost(name) > 5 ? CANDIDATES_SLOW : CANDIDATES, turn, over, 1)
-          if (found) small.push(said.unstable ? { ...found, kind: 'unstable', unstable: said.unstable } : found)
+        // without a limit every group is followed, so that shards equal one run
+        if (o.until === Infinity || !found.some(f => isUnder(f, g))) {
+          const said = await turn(() => confirm(g, host, o))
+          const reduced = said.fails ? await reduce(g, host, o, cost(name) > 5 ? CANDIDATES_SLOW : CANDIDATES, turn, over, 1) : null
+          if (reduced) {
+            const small = said.unstable ? { ...reduced, kind: 'unstable', unstable: said.unstable } : reduced
+            followed++
+            await Promise.all(o.hosts.map(h => row(h, [small], o, turn, over)))
+            await rules(small, g, host, o, turn, over, ruleFor, found)
+          }
         }
-        o.progress?.(++done, all.length, `made small, ${name}`)
+        o.progress?.(++done, all.length, `followed on ${name}`)
       }
     }),
   )
-  const ordered = (list: readonly Small[]) => [...list].sort((a, b) => (a.group.fingerprint < b.group.fingerprint ? -1 : 1))
-  await Promise.all(o.hosts.map(host => row(host, ordered(small), o, turn, over)))
-  await rules(ordered(small), hosts, o, turn, over)
-  return { followed: small.length, of: all.length }
+  return { followed, of: all.length }
+}
+
+type Lead = Group & { lead: Entry }
+/** Frequent ones first, but one of each kind of failure of an operation before the second of any. */
+function inTurn(all: readonly Lead[]): Lead[] {
+  const seen = new Map<string, number>()
+  return [...all]
+    .sort((a, b) => b.trials.length - a.trials.length)
+    .map(g => {
+      const name = `${g.lead.backend} ${g.lead.case.op} ${g.lead.verdict.kind}`
+      seen.set(name, (seen.get(name) ?? 0) + 1)
+      return { g, turn: seen.get(name)! }
+    })
+    .sort((a, b) => a.turn - b.turn)
+    .map(x => x.g)
+}
+
+/** A cause with its rule. */
+interface Found {
+  small: Small
+  rule: Rule
+}
+/** Of the failing cases that a rule holds for, this share fails: enough to take what else it holds for as the same. */
+const SURE = 0.9
+/** Whether a group looks like a cause whose rule holds for it. */
+function isUnder({ small: s, rule }: Found, g: Lead): boolean {
+  const { fails, passes } = rule.support.inside
+  return (
+    g.lead.case.op === s.op.name &&
+    family(g.lead.backend) === family(s.backend) &&
+    alike(g.lead.verdict, s.verdict) &&
+    fails >= SURE * (fails + passes) &&
+    satisfies(rule.predicate, factsOf(g.lead.case, resultOf(s.op, g.lead.case)))
+  )
 }
 
 /** Of the trials of the representative's case that look alike, the one on the fastest backend does the work. */
@@ -121,15 +161,13 @@ async function replayKnown(host: Host, o: FollowOptions, turn: ReturnType<typeof
   }
 }
 
-/** The lead once more in a fresh host: other bits are `unstable`; it is made small only if it fails again. */
+/** The lead once more in a fresh host: right there is `unstable`; it is made small only if it fails again. */
 async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions): Promise<{ fails: boolean; unstable?: string }> {
   const { lead: r } = g
   const p = planned(o.ops.get(r.case.op)!, r.case, r.k ?? 0)
   let { verdict, outcome } = await tryOne(host, p, r.path, r.mode)
-  // of an output of another shape or type the elements may be anything
-  const loose = r.verdict.kind === 'shape' || r.verdict.kind === 'dtype'
-  const same = (v: Verdict) =>
-    alike(v, r.verdict) && (loose ? v.because === r.verdict.because : (v.evidence?.hash ?? '') === (r.verdict.evidence?.hash ?? ''))
+  // what nobody wrote may be wrong in another way every time
+  const same = (v: Verdict) => alike(v, r.verdict) || (isGarbage(v.kind) && isGarbage(r.verdict.kind))
   if (!same(verdict)) {
     await host.restart()
     ;({ verdict, outcome } = await tryOne(host, p, r.path, r.mode))
@@ -166,8 +204,8 @@ async function reduce(
   let way = { backend: backend.name, path: r.path, mode: r.mode }
   let verdict = r.verdict
   let outputs: readonly (Tensor | null)[] = []
-  const deaths = new Deaths()
-  const deadly = r.verdict.kind === 'crash' || r.verdict.kind === 'hang'
+  const deaths = new Deaths(backend)
+  const deadly = ends(r.verdict, backend)
   const test = async (cases: readonly Case[], by = way): Promise<number> => {
     if (over() || (deaths.tooMany && !deadly)) return -1
     const jobs = cases
@@ -199,8 +237,8 @@ async function reduce(
       way = by
       break
     }
-  const slow = (backend.cost ?? 1) > 5 || r.verdict.kind === 'crash' || r.verdict.kind === 'hang'
-  const restarts = r.verdict.kind === 'crash' || (backend.recycleOnError && r.verdict.kind === 'rejects-valid')
+  const slow = (backend.cost ?? 1) > 5 || deadly
+  const restarts = deadly || (backend.recycleOnError && r.verdict.kind === 'rejects-valid')
   const most = r.verdict.kind === 'hang' ? 12 : restarts ? Math.min(40, limit) : limit
   const result = await shrink(op, generator, raw, test, most, slow ? 1 : 8, keepsIntegers(generator, raw))
   if (over() && !result.minimal) return null
@@ -254,17 +292,10 @@ async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: 
   }
 }
 
-/** Probes of every cause once; where the rule does not cover the trial that a smallest case came from, that trial is made small again, past the rule. */
-async function rules(
-  small: readonly Small[],
-  hosts: ReadonlyMap<string, Host>,
-  o: FollowOptions,
-  turn: ReturnType<typeof slots>,
-  over: () => boolean,
-): Promise<void> {
+/** Probes of every cause once: equal causes share one rule. */
+function rulesOf(hosts: ReadonlyMap<string, Host>, o: FollowOptions, turn: ReturnType<typeof slots>, over: () => boolean) {
   const learned = new Map<string, ReturnType<typeof sharpen>>()
-  let done = 0
-  const ruleFor = (s: Small) => {
+  return (s: Small) => {
     const generator = generatorOf(s.op, s.group.representative.k ?? 0)
     const cause = { ...s, generator, explains: explainer(s.op, s.case, s.verdict, s.outputs) }
     const key = causeKey(s.kind, s.case, s, s.raw)
@@ -274,28 +305,35 @@ async function rules(
     learned.set(key, fresh)
     return fresh
   }
-  await Promise.all(
-    [...hosts.keys()].map(async name => {
-      for (const first of small.filter(s => s.backend === name)) {
-        const past: ((f: Facts) => boolean)[] = []
-        let s: Small | null = first
-        for (let attempt = 2; s && !over(); attempt++) {
-          if (s.verdict.kind === 'hang') break
-          const rule = await ruleFor(s)
-          if (!rule || attempt > SLIPS + 1) break
-          const origin: Case = s.group.representative.case
-          const known = rule.predicate
-          if (!rule.exact || satisfies(known, factsOf(origin, resultOf(s.op, origin)))) break
-          past.push(f => satisfies(known, f))
-          const under = (c: Case) => past.some(is => is(factsOf(c, resultOf(first.op, c))))
-          const g = { ...first.group, lead: (first.group as Group & { lead: Entry }).lead }
-          const found = await reduce(g, hosts.get(name)!, o, CANDIDATES, turn, over, attempt, under)
-          if (!found) break
-          await Promise.all(o.hosts.map(h => row(h, [found], o, turn, over)))
-          s = found
-        }
-        o.progress?.(++done, small.length, `rules, ${name}`)
-      }
-    }),
-  )
+}
+
+/** The rule of a cause; where it does not cover the trial that the smallest case came from, that trial is made small again, past the rule. */
+async function rules(
+  first: Small,
+  g: Lead,
+  host: Host,
+  o: FollowOptions,
+  turn: ReturnType<typeof slots>,
+  over: () => boolean,
+  ruleFor: ReturnType<typeof rulesOf>,
+  found: Found[],
+): Promise<void> {
+  const past: ((f: Facts) => boolean)[] = []
+  let s: Small | null = first
+  for (let attempt = 2; s && !over(); attempt++) {
+    if (s.verdict.kind === 'hang') return
+    const rule = await ruleFor(s)
+    if (!rule) return
+    found.push({ small: s, rule })
+    if (attempt > SLIPS + 1) return
+    const origin: Case = g.representative.case
+    const known = rule.predicate
+    if (!rule.exact || satisfies(known, factsOf(origin, resultOf(s.op, origin)))) return
+    past.push(f => satisfies(known, f))
+    const under = (c: Case) => past.some(is => is(factsOf(c, resultOf(first.op, c))))
+    s = await reduce(g, host, o, CANDIDATES, turn, over, attempt, under)
+    if (!s) return
+    const again = s
+    await Promise.all(o.hosts.map(h => row(h, [again], o, turn, over)))
+  }
 }

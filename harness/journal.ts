@@ -34,6 +34,8 @@ export interface Entry {
   spoiled?: string
   /** Of an unstable trial: the shortest sequence found that gives it other bits than it has alone in a fresh process (none: another process does). */
   after?: readonly { case: Case; path: string; mode: string; reuse?: Reuse }[]
+  /** Of a probe for a claim: which claim, from 1; the last one stands. */
+  attempt?: number
   /** How the trial itself is run behind it (reuse.ts). */
   reuse?: Reuse
   runMs?: number

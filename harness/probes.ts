@@ -18,11 +18,13 @@ export interface Limits {
   side: number
   /** Fresh cases on each side, for the claim. */
   check: number
+  /** How often a claim that failed is learned from, and made anew with other fresh cases. */
+  again: number
 }
-export const FAST: Limits = { singles: 100, joint: 40, mutants: 120, rounds: 2, side: 30, check: 40 }
-export const SLOW: Limits = { singles: 30, joint: 6, mutants: 24, rounds: 1, side: 8, check: 12 }
+export const FAST: Limits = { singles: 100, joint: 40, mutants: 120, rounds: 2, side: 30, check: 40, again: 2 }
+export const SLOW: Limits = { singles: 30, joint: 6, mutants: 24, rounds: 2, side: 10, check: 22, again: 1 }
 /** Every probe that dies costs the start of a runtime. */
-export const DEADLY: Limits = { singles: 16, joint: 2, mutants: 8, rounds: 0, side: 4, check: 4 }
+export const DEADLY: Limits = { singles: 16, joint: 2, mutants: 8, rounds: 0, side: 4, check: 4, again: 0 }
 
 /** Chance of this cause: number n of a series. */
 const dice = (key: string, n: number, what: string) => draw(0, key, n, what)
@@ -90,6 +92,8 @@ export class Around {
     readonly raw: Raw,
     readonly key: string,
     readonly usable: (c: Case) => boolean,
+    /** Data show a failure wherever there is one: most mutants keep their kind. */
+    readonly telling = false,
   ) {
     this.parts = partsOf(generator.fields)
     this.tried.add(content(build(op, generator, raw)))
@@ -111,7 +115,7 @@ export class Around {
   first(l: Limits): Probe[] {
     const at = this
     const mutants = (function* () {
-      for (let n = 0; n < 4 * l.mutants; n++) yield mutant(at.parts, at.raw, at.key, n, true)
+      for (let n = 0; n < 4 * l.mutants; n++) yield mutant(at.parts, at.raw, at.key, n, !at.telling || n % 3 === 0)
     })()
     return [
       ...this.take(singles(this.parts, this.raw, this.key), l.singles),

@@ -178,7 +178,7 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
       }
       const hear = (i: number, outcome: Outcome, last: boolean) => {
         // a death or hang is tried once more alone: memory spoiled by an earlier case is not this op's defect
-        if (outcome.status === 'died' || outcome.status === 'hung' || outcome.status === 'device-lost' || outcome.status === 'out-of-memory') {
+        if (ended(outcome)) {
           status.deaths++
           retry.push(i)
         } else if (last || !backend.renewable) record(i, outcome)
@@ -213,6 +213,10 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
   show('done')
   return status
 }
+
+/** The process is gone, or cannot be used any more. */
+const ended = (o: Outcome): boolean =>
+  (o.status === 'died' && !o.alive) || o.status === 'hung' || o.status === 'device-lost' || o.status === 'out-of-memory'
 
 export const deadline = (b: Backend): number => (b.host === 'page' || (b.cost ?? 1) > 5 ? 20_000 : 8_000)
 const job = ({ planned, way }: Planned1): Job => ({ case: planned.case, path: way.path, mode: way.mode })

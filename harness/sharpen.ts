@@ -1,15 +1,16 @@
 /** From a smallest case to its rule: probes around it on the host, counterexamples on both sides of what was learned, fresh cases for the claim. */
 import { createHash } from 'node:crypto'
+import { say } from './atoms.ts'
 import { type Facts, factsOf, resultFacts } from './facts.ts'
 import type { Host } from './hosts/host.ts'
 import type { Entry, Journal } from './journal.ts'
 import { reference } from './judge.ts'
-import { planned, type Raw } from './plan.ts'
+import { build, planned, type Raw } from './plan.ts'
 import { Around, DEADLY, FAST, type Limits, needsResult, type Probe, SLOW } from './probes.ts'
 import { learn, type Rule, ruleOf, type Sample } from './rules.ts'
 import type { slots } from './run.ts'
-import { content } from './shrink.ts'
-import { able, alike, Deaths, listed, tryAll, type Way } from './trials.ts'
+import { content, strengthened } from './shrink.ts'
+import { able, alike, Deaths, ends, listed, tryAll, type Way } from './trials.ts'
 import type { Case, Generator, Op, Tensor, Verdict } from './types.ts'
 
 /** What a rule is learned for: one smallest case by one way. Equal causes have equal keys in every shard. */
@@ -36,11 +37,7 @@ const CHUNK = 16
 
 /** Failures that end a process, or that make a page start its worker again, are probed least. */
 const limitsOf = ({ verdict }: Cause, { backend }: Host): Limits =>
-  ['crash', 'device-lost', 'hang'].includes(verdict.kind) || (backend.recycleOnError && verdict.kind === 'rejects-valid')
-    ? DEADLY
-    : (backend.cost ?? 1) > 5
-      ? SLOW
-      : FAST
+  ends(verdict, backend) || (backend.recycleOnError && verdict.kind === 'rejects-valid') ? DEADLY : (backend.cost ?? 1) > 5 ? SLOW : FAST
 
 export async function sharpen(
   cause: Cause,
@@ -52,12 +49,20 @@ export async function sharpen(
 ): Promise<Rule | null> {
   const key = causeKey(cause.kind, cause.case, cause, cause.raw)
   const { dialect } = host.backend
-  const around = new Around(cause.op, cause.generator, cause.raw, key, c => able(cause.op, c, dialect, cause.path))
+  const usable = (c: Case) => able(cause.op, c, dialect, cause.path)
   const smallest = factsOf(cause.case, resultOf(cause.op, cause.case))
   const samples: Sample[] = [{ id: cause.case.id, facts: smallest, fails: true }]
-  const deaths = new Deaths()
+  const deaths = new Deaths(host.backend)
   const enough = () => over() || deaths.tooMany
-  const run = (probes: readonly Probe[], step: 'learn' | 'check') => runProbes(cause, key, host, probes, step, journal, turn, enough, deaths)
+  const run = (probes: readonly Probe[], step: 'learn' | 'check', attempt?: number) =>
+    runProbes(cause, key, host, probes, { step, ...(attempt ? { attempt } : {}) }, journal, turn, enough, deaths)
+  // with the smallest case's data a wrong place often holds the right value: such a pass says nothing about the rule
+  const rich = strengthened(cause.generator, cause.raw, 'normal')
+  const richer = rich && build(cause.op, cause.generator, rich)
+  const seen = richer && usable(richer) ? await run([{ raw: rich, case: richer }], 'learn') : []
+  samples.push(...seen)
+  const telling = seen.some(s => s.fails)
+  const around = new Around(cause.op, cause.generator, telling ? rich! : cause.raw, key, usable, telling)
   samples.push(...(await run(around.first(limits), 'learn')))
   if (over()) return null
   let predicate = learn(smallest, samples)
@@ -70,8 +75,15 @@ export async function sharpen(
     if (support.inside.passes + support.outside.fails <= GOOD * fresh.length) break
   }
   if (over()) return null
-  const check = await run(around.sides(predicate, limits.check, facts), 'check')
-  return ruleOf(predicate, samples, check)
+  for (let attempt = 1; ; attempt++) {
+    const check = await run(around.sides(predicate, limits.check, facts), 'check', attempt)
+    const rule = ruleOf(predicate, samples, check)
+    if (rule.exact || attempt > limits.again || enough()) return rule
+    const better = learn(smallest, [...samples, ...check])
+    if (say(better) === say(predicate)) return rule
+    samples.push(...check)
+    predicate = better
+  }
 }
 
 /** The rule again from journal lines: the same function of the same samples. */
@@ -80,8 +92,11 @@ export function ruleFrom(smallest: Entry, lines: readonly Entry[]): Rule | null 
   const facts = factsOf(smallest.case, smallest.facts)
   const sample = (e: Entry): Sample => ({ id: e.case.id, facts: factsOf(e.case, e.facts), fails: e.label === 'fails' })
   const known = lines.filter(e => e.label !== 'other')
-  const samples = [{ id: smallest.case.id, facts, fails: true }, ...known.filter(e => e.step === 'learn').map(sample)]
-  return ruleOf(learn(facts, samples), samples, known.filter(e => e.step === 'check').map(sample))
+  // cases of a claim that failed were learned from
+  const last = Math.max(0, ...lines.map(e => e.attempt ?? 0))
+  const fresh = (e: Entry) => e.step === 'check' && (e.attempt ?? 0) === last
+  const samples = [{ id: smallest.case.id, facts, fails: true }, ...known.filter(e => !fresh(e)).map(sample)]
+  return ruleOf(learn(facts, samples), samples, known.filter(fresh).map(sample))
 }
 
 export const resultOf = (op: Op, c: Case): Record<string, number> => (c.valid === false ? {} : resultFacts(reference(op, c).expected))
@@ -91,7 +106,7 @@ async function runProbes(
   key: string,
   host: Host,
   probes: readonly Probe[],
-  step: 'learn' | 'check',
+  what: Pick<Entry, 'step' | 'attempt'>,
   journal: Journal,
   turn: ReturnType<typeof slots>,
   over: () => boolean,
@@ -118,7 +133,7 @@ async function runProbes(
           fingerprint: key,
           of: cause.case.id,
           verdict: plain,
-          step,
+          ...what,
           label,
           facts,
           ...listed(outcome, true),

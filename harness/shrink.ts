@@ -1,4 +1,5 @@
 /** A failing case made small: fast-check's shrinker over the generator's flat record, in speculative batches. Limits are counted in candidates, never in seconds. */
+import type { DataKind } from './op.ts'
 import { partsOf, setParts } from './parts.ts'
 import { build, type Raw, rawArbitrary } from './plan.ts'
 import type { Case, Field, Generator, Op, RawData } from './types.ts'
@@ -73,13 +74,16 @@ function* steps(generator: Generator, raw: Raw): Generator_<Raw> {
 }
 type Generator_<T> = globalThis.Generator<T>
 
-/** Data as small integers, where the generator has them: they tell zero, constant and ratio apart, which impulses do not. Null: they are that already, or there are none. */
-export function strengthened(generator: Generator, raw: Raw): Raw | null {
+/**
+ * Data of another kind, where the generator has it. Small integers tell zero, constant and ratio apart, which impulses do not; of real numbers no two are
+ * equal, so that what is read at a wrong place shows. Null: they are that already, or there are none.
+ */
+export function strengthened(generator: Generator, raw: Raw, to: DataKind = 'integers'): Raw | null {
   let changed = false
   const out: Raw = { ...raw }
   for (const [name, f] of Object.entries(generator.fields) as [string, Field][]) {
     if (f.kind !== 'data') continue
-    const at = f.kinds.indexOf('integers')
+    const at = f.kinds.indexOf(to)
     const v = raw[name] as RawData
     if (at < 0 || v.kind === at) continue
     out[name] = { ...v, kind: at }

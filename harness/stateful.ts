@@ -101,6 +101,7 @@ function searcher(host: Host, o: StatefulOptions) {
       if (host.stats().starts !== starts) history = []
       starts = host.stats().starts
       history.push(steps[i]!)
+      if (outcome.status === 'died' && outcome.alive) history = []
     })
     return outcomes
   }

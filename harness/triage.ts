@@ -29,9 +29,8 @@ export const normalised = (message: string): string =>
     .slice(0, 72)
 
 /** Memory that nobody wrote shows as wrong values, and as unstable only when the bits happen to differ: an unstable defect stands for both. */
-export const sameKind = (a: string, b: string): boolean =>
-  a === b || (a === 'unstable' && GARBAGE.includes(b)) || (b === 'unstable' && GARBAGE.includes(a))
-const GARBAGE: readonly string[] = ['wrong', 'non-finite']
+export const sameKind = (a: string, b: string): boolean => a === b || ((a === 'unstable' || b === 'unstable') && isGarbage(a) && isGarbage(b))
+export const isGarbage = (kind: string): boolean => kind === 'wrong' || kind === 'non-finite' || kind === 'unstable'
 
 export const speaks = (kind: Kind): boolean => kind === 'rejects-valid' || kind === 'crash' || kind === 'fallback' || kind === 'device-lost'
 

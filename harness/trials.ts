@@ -7,7 +7,7 @@ import { type Planned, planned } from './plan.ts'
 import { deadline, doubtful } from './run.ts'
 import { numbers, sizeOf, toJson64 } from './tensor.ts'
 import { normalised, sameKind, speaks } from './triage.ts'
-import type { Case, Expected, Op, Outcome, Tensor, Verdict } from './types.ts'
+import type { Backend, Case, Expected, Op, Outcome, Tensor, Verdict } from './types.ts'
 
 export interface Way {
   backend: string
@@ -76,11 +76,16 @@ export function able(op: Op, c: Case, dialect: Host['backend']['dialect'], path:
   return !('declined' in p.canonical) && p.offered(dialect).some(l => 'path' in l && l.path === path)
 }
 
+/** Whether a failure costs the process: a trap of a renewable runtime does not. */
+export const ends = (v: Verdict, b: Backend): boolean =>
+  v.kind === 'hang' || v.kind === 'device-lost' || (v.kind === 'crash' && !(b.renewable && /^trap/.test(v.because ?? '')))
+
 /** Ends of processes that the search around one cause may cost, beyond what it is about; a hang also costs its deadline. */
 export class Deaths {
   private left = 12
+  constructor(readonly backend: Backend) {}
   note(v: Verdict): void {
-    this.left -= v.kind === 'hang' ? 4 : v.kind === 'crash' || v.kind === 'device-lost' ? 1 : 0
+    if (ends(v, this.backend)) this.left -= v.kind === 'hang' ? 4 : 1
   }
   get tooMany(): boolean {
     return this.left <= 0

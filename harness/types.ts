@@ -302,7 +302,10 @@ export interface Backend {
   noKernel?: RegExp
   /** A WebAssembly trap: the instance's memory can no longer be trusted, so that it counts as a death and the host is started again. */
   trap?: RegExp
-  /** Its runtime can be renewed in milliseconds: what fails is judged by a second run in a renewed one, so that a verdict hangs on no earlier trial. */
+  /**
+   * Its runtime can be renewed in milliseconds: what fails is judged by a second run in a renewed one, so that a verdict hangs on no earlier trial, and a
+   * trap does not end the process.
+   */
   renewable?: true
   /** The device is gone: the host is started again. */
   deviceLost?: RegExp
@@ -325,7 +328,7 @@ export interface Backend {
 export type Outcome =
   | { status: 'outputs'; outputs: readonly (Tensor | null)[]; checksum: number; ms: number; again?: Repeat; cpuMs?: number; log?: string }
   | { status: 'threw'; message: string; ms: number }
-  | { status: 'died'; how: string; message: string }
+  | { status: 'died'; how: string; message: string; alive?: true } // `alive`: a trap; the runtime was renewed, and the process goes on
   | { status: 'hung'; afterMs: number; message?: string } // `message`: what was printed meanwhile
   | { status: 'device-lost'; message: string }
   | { status: 'out-of-memory'; message: string }

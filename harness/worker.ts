@@ -79,11 +79,20 @@ export function worker(
     opened.set(mode, fresh)
     return fresh
   }
-  async function run({ case: c, path, mode, reuse, renewed }: Job): Promise<Outcome> {
+  /** Runtimes whose memory a trap has spoiled. */
+  const spoilt = new Set<Opened>()
+  async function run(job: Job): Promise<Outcome> {
+    const { case: c, path, mode, reuse, renewed } = job
     const op = ops.get(c.op)
     if (!op) return { status: 'not-run', reason: `no operation ${c.op}` }
     const runtime = await open(mode)
-    if (renewed) await runtime.renew?.()
+    if (renewed || spoilt.delete(runtime)) await runtime.renew?.()
+    /** A trap is this case's own if it happens in a renewed runtime too. */
+    const trapped = (how: string, message: string): Outcome | Promise<Outcome> => {
+      if (!runtime.renew) return { status: 'died', how, message }
+      spoilt.add(runtime)
+      return renewed ? { status: 'died', how, message, alive: true } : run({ ...job, renewed: true })
+    }
     // the trials of one case stand in one message, which keeps the case one object
     let known = ways.get(c)
     if (!known) {
@@ -112,15 +121,14 @@ export function worker(
       })
       const ms = spent()
       const outputs = finish(form.finish, raw)
-      if (second && 'threw' in second && backend.trap?.test(second.threw))
-        return { status: 'died', how: 'trap in a second call', message: second.threw }
+      if (second && 'threw' in second && backend.trap?.test(second.threw)) return await trapped('trap in a second call', second.threw)
       const again = second && repeat(outputs, 'threw' in second ? second : finish(form.finish, second))
       return { status: 'outputs', outputs, checksum: sum, ms, ...(again ? { again } : {}) }
     } catch (error) {
       const message = messageOf(error)
       const ms = spent()
       if (error instanceof FellBack) return { status: 'fell-back', to: error.to }
-      if (backend.trap?.test(message)) return { status: 'died', how: 'trap', message }
+      if (backend.trap?.test(message)) return trapped('trap', message)
       if (backend.deviceLost?.test(message)) return { status: 'device-lost', message }
       if (/out of memory|bad_alloc|Array buffer allocation failed|Cannot enlarge memory|OutOfMemory/i.test(message))
         return { status: 'out-of-memory', message }

@@ -8,13 +8,18 @@ import { type External, readExternal } from '../external.ts'
 import { canonical } from '../lower.ts'
 import { balanced, type Item, measure } from '../measure.ts'
 import { loadOps } from '../ops.ts'
+import type { Summary } from '../summary.ts'
 import { type Defect, identity } from '../triage.ts'
+import type { Kind } from '../types.ts'
 import { ROOT } from '../version.ts'
 
 interface Listed {
   id: string
   cause_group: string
+  kind: string
 }
+/** Kinds of the list that a report may give as something else than a defect. */
+const AS: Readonly<Record<string, string>> = { nan: 'convention', unsupported: 'gap' }
 const FOLDER = join(ROOT, 'corpora', 'known-defects')
 const NAMES: Readonly<Record<string, string>> = { 'node-cpu': 'ort-cpu', 'node-webgpu': 'ort-webgpu' }
 const backendOf = (seen: string) => NAMES[seen] ?? seen.replace(/^web-/, 'ortweb-')
@@ -32,9 +37,11 @@ export async function catalogueMeasure(flags: { run?: string; json?: boolean }):
   const items: Item[] = []
   const causes = new Set<string>()
   const found = new Set<string>()
+  const noted = new Set<string>()
+  const cells = flags.run ? (JSON.parse(readFileSync(join(resolve(flags.run), 'summary.json'), 'utf8')) as Summary).cells : []
   for (const family of ['ort', 'tfjs']) {
     const list = JSON.parse(readFileSync(join(FOLDER, `${family}-defects.json`), 'utf8')) as Listed[] | { defects: Listed[] }
-    const groups = new Map((Array.isArray(list) ? list : list.defects).map(d => [d.id, d.cause_group]))
+    const groups = new Map((Array.isArray(list) ? list : list.defects).map(d => [d.id, d]))
     const path = join(FOLDER, `${family}-cases.jsonl`)
     const seen = new Map(
       readFileSync(path, 'utf8')
@@ -44,12 +51,14 @@ export async function catalogueMeasure(flags: { run?: string; json?: boolean }):
         .map(c => [c.id, c.seen ?? {}]),
     )
     for (const x of readExternal(path, ops)) {
-      const cause = groups.get(x.case.id)
-      if (!cause || !x.op) continue
+      const listed = groups.get(x.case.id)
+      if (!listed || !x.op) continue
+      const cause = listed.cause_group
       for (const [name, what] of Object.entries(seen.get(x.case.id) ?? {})) {
         const kinds = FITS[what]
         if (!kinds) continue
         causes.add(cause)
+        if (cells.some(c => c.op === x.op!.name && c.backend === backendOf(name) && c.findings[AS[listed.kind] as Kind])) noted.add(cause)
         const entry = entryFor(x, backendOf(name), kinds, entries)
         if (!entry) continue
         found.add(cause)
@@ -60,7 +69,7 @@ export async function catalogueMeasure(flags: { run?: string; json?: boolean }):
   const all = measure(items)
   const even = measure(balanced(items))
   const perCause = [...found].map(c => new Set(items.filter(i => i.cause === c).map(i => i.entry)).size)
-  const hidden = [...causes].filter(c => !found.has(c)).sort()
+  const hidden = [...causes].filter(c => !found.has(c) && !noted.has(c)).sort()
   const own = [...found].filter(c => items.some(i => i.cause === c && !items.some(j => j.entry === i.entry && j.cause !== c)))
   const claimed = entries.filter(d => d.rule.exact).length
   const result = {
@@ -72,6 +81,7 @@ export async function catalogueMeasure(flags: { run?: string; json?: boolean }):
     balanced: { homogeneity: even.homogeneity, completeness: even.completeness, v: even.v },
     causes: causes.size,
     reached: found.size,
+    noted: [...noted].filter(c => !found.has(c)).sort(),
     withEntryOfTheirOwn: own.length,
     entriesPerCause: perCause.length ? perCause.reduce((a, b) => a + b, 0) / perCause.length : null,
     hidden,
@@ -87,6 +97,7 @@ export async function catalogueMeasure(flags: { run?: string; json?: boolean }):
         `balanced     ${f(even.homogeneity)}               ${f(even.completeness)}    ${f(even.v)}`,
         `entries per cause ${f(result.entriesPerCause)}`,
         `rules claimed ${claimed}, stated with figures ${result.rules.withFigures}, of ${entries.length} entries`,
+        ...(result.noted.length ? [`as a convention or gap in the run (${result.noted.length}): ${result.noted.join(', ')}`] : []),
         `hidden causes (${hidden.length}): ${hidden.join(', ') || 'none'}`,
         '',
       ].join('\n'),

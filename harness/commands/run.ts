@@ -32,9 +32,9 @@ export const hostOf = (b: Backend): Host => (b.host === 'child' ? childHost(b, {
 const DEFAULT_CASES = 600
 const DEFAULT_BUDGET = '3m'
 /** Share of a budget after which the plan stops, so that what failed can still be made small. */
-const PLAN_SHARE = 0.7
+const PLAN_SHARE = 0.55
 /** … and after which no further sequence is begun. */
-const SEQUENCES_SHARE = 0.77
+const SEQUENCES_SHARE = 0.62
 
 /** First interrupt: stop cleanly and write every report; second: stop at once. */
 export function interruptible() {

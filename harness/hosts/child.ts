@@ -214,7 +214,7 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
 }
 
 /** After these nothing that the process returns can be trusted. */
-export const spoils = (o: Outcome): boolean => o.status === 'died' || o.status === 'device-lost' || o.status === 'out-of-memory'
+export const spoils = (o: Outcome): boolean => (o.status === 'died' && !o.alive) || o.status === 'device-lost' || o.status === 'out-of-memory'
 
 const lastLine = (text: string): string =>
   text

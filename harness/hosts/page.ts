@@ -225,7 +225,7 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
               return
             }
             if (outcome.status === 'device-lost') return blame('browser', outcome, position)
-            if (outcome.status === 'died') return blame('worker', outcome, position) // a trap: its memory is spoiled
+            if (outcome.status === 'died' && !outcome.alive) return blame('worker', outcome, position) // a trap: its memory is spoiled
             if (backend.exclusiveModes) openModes.clear()
             openModes.add(jobs[n]!.mode)
             consoleTail.length = 0

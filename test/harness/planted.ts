@@ -121,7 +121,7 @@ export function host(name: string, plants: readonly Plant[]): Host {
   }
 }
 
-export const LIMITS: Limits = { singles: 100, joint: 60, mutants: 160, rounds: 3, side: 40, check: 60 }
+export const LIMITS: Limits = { singles: 100, joint: 60, mutants: 160, rounds: 3, side: 40, check: 60, again: 1 }
 /** Every n-th case from the i-th, all hosts; the journal. */
 export async function journalOf(hosts: readonly Host[], cases: number, known: readonly KnownDefect[] = [], i = 0, n = 1, seed = 1): Promise<Entry[]> {
   const entries: Entry[] = []

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { satisfies } from '../../harness/atoms.ts'
+import ortCpu from '../../harness/backends/ort-cpu.ts'
 import { factsOf } from '../../harness/facts.ts'
 import { caseOf } from '../../harness/plan.ts'
 import { layerMatches } from '../../harness/reach.ts'
 import { Deaths } from '../../harness/trials.ts'
-import type { Kind } from '../../harness/types.ts'
+import type { Backend, Kind } from '../../harness/types.ts'
 import { catalogueOf, host, journalOf, op, type Plant } from './planted.ts'
 
 const negative: Plant = (c, right) =>
@@ -27,12 +28,13 @@ function agreement(predicate: Parameters<typeof satisfies>[0], plant: Plant): nu
 
 describe('the search around a cause', () => {
   it('ends after a dozen deaths, or three hangs', () => {
-    const dies = (kind: Kind, times: number) => {
-      const deaths = new Deaths()
-      for (let i = 0; i < times; i++) deaths.note({ kind, rung: null, worst: null, ambiguous: 0 })
+    const dies = (kind: Kind, times: number, because?: string, more: Partial<Backend> = {}) => {
+      const deaths = new Deaths({ ...ortCpu, ...more })
+      for (let i = 0; i < times; i++) deaths.note({ kind, rung: null, worst: null, ambiguous: 0, ...(because ? { because } : {}) })
       return deaths.tooMany
     }
     expect([dies('crash', 11), dies('crash', 12), dies('hang', 2), dies('hang', 3), dies('wrong', 1000)]).toEqual([false, true, false, true, false])
+    expect([dies('crash', 12, 'trap: unreachable'), dies('crash', 12, 'trap: unreachable', { renewable: true })]).toEqual([true, false])
   })
 })
 
