@@ -48,22 +48,27 @@ export interface RunOptions {
   /** Published outputs, judged like one more backend. */
 }
 
-/** At most as many hosts work at once as there are cores; the rest waits its turn, so that slow and fast backends share the time. */
+/** At most as many hosts work at once as there are cores; of those that wait, the one with the least `had` is next, and of equal ones the first. */
 export function slots(n: number) {
   let free = n
-  const queue: (() => void)[] = []
-  return async <T>(work: () => Promise<T>): Promise<T> => {
+  const queue: { go: () => void; had: number }[] = []
+  return async <T>(work: () => Promise<T>, had = 0): Promise<T> => {
     if (free > 0) free--
-    else await new Promise<void>(go => queue.push(go))
+    else await new Promise<void>(go => queue.push({ go, had }))
     try {
       return await work()
     } finally {
-      const next = queue.shift()
-      if (next) next()
+      let least = 0
+      for (let i = 1; i < queue.length; i++) if (queue[i]!.had < queue[least]!.had) least = i
+      const [next] = queue.splice(least, 1)
+      if (next) next.go()
       else free++
     }
   }
 }
+/** Time that a backend has had, as its turns are dealt out: a quick one sees many cases in little of it. */
+const QUICK = 2
+const hadOf = (b: Backend, elapsedMs: number): number => ((b.cost ?? 1) > 5 ? elapsedMs : QUICK * elapsedMs)
 
 /** References are shared by all backends; those of cases that everybody has passed are dropped first. */
 export function referenceCache(limit = 400) {
@@ -158,50 +163,52 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
       )
       return false
     })
-    await turn(async () => {
-      const start = Date.now()
-      const retry: number[] = []
-      const renewed: number[] = []
-      const record = (i: number, outcome: Outcome, spoiled?: string) => {
-        const { planned, way } = runnable[i]!
-        const verdict = judgeTrial(runnable[i]!, refs, outcome, backend)
-        o.note?.(host, planned, way, outcome)
-        if (outcome.status === 'hung') hangs.set(`${planned.op.name} ${way.path}`, (hangs.get(`${planned.op.name} ${way.path}`) ?? 0) + 1)
-        o.journal.write({
-          ...line(planned, backend.name, way, verdict),
-          ...(spoiled ? { spoiled } : {}),
-          ...(outcome.status === 'outputs' || outcome.status === 'threw' ? { runMs: Math.round(outcome.ms * 1000) / 1000 } : {}),
-        })
-        if (verdict.kind !== 'not-run') p.trials++
-        if (!['agree', 'gap', 'not-run', 'not-compared', 'convention', 'trap'].includes(verdict.kind)) p.findings++
-        gaveUp = outcome.status === 'not-run' ? gaveUp + 1 : 0
-      }
-      const hear = (i: number, outcome: Outcome, last: boolean) => {
-        // a death or hang is tried once more alone: memory spoiled by an earlier case is not this op's defect
-        if (ended(outcome)) {
-          status.deaths++
-          retry.push(i)
-        } else if (last || !backend.renewable) record(i, outcome)
-        else if (doubtful(judgeTrial(runnable[i]!, refs, outcome, backend))) renewed.push(i)
-        else record(i, outcome)
-      }
-      await host.run(runnable.map(job), deadline(backend), (i, outcome) => hear(i, outcome, false))
-      const again = renewed.map(i => ({ ...job(runnable[i]!), renewed: true as const }))
-      if (again.length) await host.run(again, deadline(backend), (n, outcome) => hear(renewed[n]!, outcome, true))
-      for (const i of retry) {
-        await host.restart()
-        await host.run([job(runnable[i]!)], deadline(backend), (_, outcome) =>
-          record(
-            i,
-            outcome,
-            outcome.status === 'outputs' || outcome.status === 'threw' ? 'the host died at this trial after others; alone it ran' : undefined,
-          ),
-        )
-      }
-      if (retry.length) await host.restart()
-      const spent = Date.now() - start
-      status.elapsedMs += spent
-    })
+    await turn(
+      async () => {
+        const start = Date.now()
+        const retry: number[] = []
+        const renewed: number[] = []
+        const record = (i: number, outcome: Outcome, spoiled?: string) => {
+          const { planned, way } = runnable[i]!
+          const verdict = judgeTrial(runnable[i]!, refs, outcome, backend)
+          o.note?.(host, planned, way, outcome)
+          if (outcome.status === 'hung') hangs.set(`${planned.op.name} ${way.path}`, (hangs.get(`${planned.op.name} ${way.path}`) ?? 0) + 1)
+          o.journal.write({
+            ...line(planned, backend.name, way, verdict),
+            ...(spoiled ? { spoiled } : {}),
+            ...(outcome.status === 'outputs' || outcome.status === 'threw' ? { runMs: Math.round(outcome.ms * 1000) / 1000 } : {}),
+          })
+          if (verdict.kind !== 'not-run') p.trials++
+          if (!['agree', 'gap', 'not-run', 'not-compared', 'convention', 'trap'].includes(verdict.kind)) p.findings++
+          gaveUp = outcome.status === 'not-run' ? gaveUp + 1 : 0
+        }
+        const hear = (i: number, outcome: Outcome, last: boolean) => {
+          // a death or hang is tried once more alone: memory spoiled by an earlier case is not this op's defect
+          if (ended(outcome)) {
+            status.deaths++
+            retry.push(i)
+          } else if (last || !backend.renewable) record(i, outcome)
+          else if (doubtful(judgeTrial(runnable[i]!, refs, outcome, backend))) renewed.push(i)
+          else record(i, outcome)
+        }
+        await host.run(runnable.map(job), deadline(backend), (i, outcome) => hear(i, outcome, false))
+        const again = renewed.map(i => ({ ...job(runnable[i]!), renewed: true as const }))
+        if (again.length) await host.run(again, deadline(backend), (n, outcome) => hear(renewed[n]!, outcome, true))
+        for (const i of retry) {
+          await host.restart()
+          await host.run([job(runnable[i]!)], deadline(backend), (_, outcome) =>
+            record(
+              i,
+              outcome,
+              outcome.status === 'outputs' || outcome.status === 'threw' ? 'the host died at this trial after others; alone it ran' : undefined,
+            ),
+          )
+        }
+        if (retry.length) await host.restart()
+        status.elapsedMs += Date.now() - start
+      },
+      hadOf(backend, status.elapsedMs),
+    )
     s = end
     status.cases = end
     show('running')
@@ -218,7 +225,7 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
 const ended = (o: Outcome): boolean =>
   (o.status === 'died' && !o.alive) || o.status === 'hung' || o.status === 'device-lost' || o.status === 'out-of-memory'
 
-export const deadline = (b: Backend): number => (b.host === 'page' || (b.cost ?? 1) > 5 ? 20_000 : 8_000)
+export const deadline = (b: Backend): number => b.deadlineMs ?? (b.host === 'page' || (b.cost ?? 1) > 5 ? 20_000 : 8_000)
 const job = ({ planned, way }: Planned1): Job => ({ case: planned.case, path: way.path, mode: way.mode })
 
 /** Whether memory that an earlier trial has spoiled, or left behind, may be the reason of the verdict. A process that died is a fresh one already. */

@@ -311,6 +311,8 @@ export interface Backend {
   deviceLost?: RegExp
   /** Relative cost of a trial (1 = a CPU backend): sizes batches and deadlines. */
   cost?: number
+  /** Deadline of a trial, where hangs are usual and answers quick. */
+  deadlineMs?: number
   /** Two modes cannot be open at once: the worker closes one before it opens the next. */
   exclusiveModes?: boolean
   /** After a kernel error later sessions fail too: what runs the backend is started again after every error. */

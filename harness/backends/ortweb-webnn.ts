@@ -18,6 +18,8 @@ export default {
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   deviceLost: /context (is |was )?lost/i,
   cost: 10,
+  // a graph that is refused may never settle; one that is taken answers in milliseconds
+  deadlineMs: 5_000,
   async open(mode) {
     if (!('ml' in navigator)) throw new Error('this browser has no WebNN (navigator.ml)')
     const ort = await servedOrt('ort.all.min.mjs')
