@@ -50,17 +50,20 @@ export function pastRun(run: RunFile, summary: Summary): PastRun {
   }
 }
 
-/** Runs below a folder (`DIR/<name>/run.json` with `summary.json`), oldest first. */
+/** Runs below a folder (`DIR/<name>/run.json` with `summary.json`), oldest first; what cannot be read is left out. */
 export function runsIn(folder: string): { dir: string; run: RunFile; summary: Summary }[] {
   if (!existsSync(folder)) return []
   return readdirSync(folder)
     .map(name => join(folder, name))
     .filter(dir => existsSync(join(dir, 'run.json')) && existsSync(join(dir, 'summary.json')))
-    .map(dir => ({
-      dir,
-      run: JSON.parse(readFileSync(join(dir, 'run.json'), 'utf8')) as RunFile,
-      summary: JSON.parse(readFileSync(join(dir, 'summary.json'), 'utf8')) as Summary,
-    }))
+    .flatMap(dir => {
+      const json = (file: string) => JSON.parse(readFileSync(join(dir, file), 'utf8'))
+      try {
+        return [{ dir, run: json('run.json') as RunFile, summary: json('summary.json') as Summary }]
+      } catch {
+        return []
+      }
+    })
     .sort((a, b) => (a.run.started < b.run.started ? -1 : a.run.started > b.run.started ? 1 : a.run.name < b.run.name ? -1 : 1))
 }
 

@@ -1,7 +1,7 @@
 /** What a run folder holds beside the page: rebuilt byte for byte, valid by its schema, read by the usual consumers; and the night's publishing. */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ import { difference } from '../harness/commands/diff.ts'
 import { applyIssues, planIssues } from '../harness/commands/issues.ts'
 import type { Defect } from '../harness/triage.ts'
 import { badge } from '../reports/badge.ts'
-import { newsOf } from '../reports/history.ts'
+import { gatherHistory, newsOf } from '../reports/history.ts'
 import { junit } from '../reports/junit.ts'
 import { type Reported, writeReports } from '../reports/write.ts'
 import { synthesise } from './synthetic.ts'
@@ -98,6 +98,22 @@ describe('history and diff', () => {
     expect(newsOf('-110')).toBe('gone')
     expect(newsOf('-11-')).toBe('none')
     expect(newsOf('1')).toBe('none')
+  })
+  it('is taken from the neighbours of a run that are older; one that was cut off is left out', () => {
+    const beside = (name: string, started: string, summary = JSON.stringify(reported.summary)) => {
+      mkdirSync(join(base, name), { recursive: true })
+      const run = { ...reported.run, name, started }
+      writeFileSync(join(base, name, 'run.json'), JSON.stringify(run))
+      writeFileSync(join(base, name, 'summary.json'), summary)
+      return run
+    }
+    beside('later', '2026-11-03T00:00:00.000Z')
+    beside('earlier', '2026-11-01T00:00:00.000Z')
+    beside('cut', '2026-11-01T12:00:00.000Z', '{"cells": [')
+    const run = beside('now', '2026-11-02T00:00:00.000Z')
+    gatherHistory(join(base, 'now'), run, base)
+    const gathered = json(join(base, 'now', 'history.json')).runs.map((r: { name: string }) => r.name)
+    expect(gathered.filter((n: string) => n !== 'night')).toEqual(['earlier'])
   })
   it('leaves out what only one run executed, and what was not reached', () => {
     const side = (defects: Defect[], cells = reported.summary.cells) => ({ name: '', defects, summary: { ...reported.summary, cells } })

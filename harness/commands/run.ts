@@ -1,7 +1,7 @@
 /** `npm run compat`: the main job. Writes run.json first, then the journal trial by trial, and every report at the end, also after Ctrl-C. */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { createLogUpdate } from 'log-update'
 import { writeReports } from '../../reports/write.ts'
 import { loadBackends, selectBackends } from '../backends.ts'
@@ -182,7 +182,8 @@ export async function runCommand(given: RunFlags): Promise<number> {
   }
   run.ended = ended
   writeJson(join(dir, 'run.json'), run)
-  const { summary, defects } = await writeReports(dir)
+  // runs in their own folder stand alone; those of reports/runs are one history
+  const { summary, defects } = await writeReports(dir, flags.out ? undefined : dirname(dir))
   interrupt.off()
   const code = exitCode(summary, defects, literal, ended)
   if (flags.json) process.stdout.write(`${JSON.stringify({ ...summary, folder: dir, exit: code })}\n`)
