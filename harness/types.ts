@@ -280,8 +280,8 @@ export interface Opened {
    * what runtimes keep between calls (buffers, textures, shapes) must not show.
    */
   run: (form: any, inputs: readonly (Tensor | null)[], prepared?: any, reuse?: Reuse, again?: Again) => Promise<readonly (Tensor | null)[]>
-  /** Puts the runtime into the state of a fresh process, with memory that holds nothing of earlier trials. */
-  renew?: () => Promise<void>
+  /** Puts the runtime into the state of a fresh process, with memory that holds nothing of earlier trials. @param whole after a trap: nothing of it is kept */
+  renew?: (whole: boolean) => Promise<void>
   close: () => Promise<void>
   /** Bytes or counts that the runtime itself reports, for leak checks. */
   memory?: () => Readonly<Record<string, number>>

@@ -86,7 +86,8 @@ export function worker(
     const op = ops.get(c.op)
     if (!op) return { status: 'not-run', reason: `no operation ${c.op}` }
     const runtime = await open(mode)
-    if (renewed || spoilt.delete(runtime)) await runtime.renew?.()
+    const trappedBefore = spoilt.delete(runtime)
+    if (renewed || trappedBefore) await runtime.renew?.(trappedBefore)
     /** A trap is this case's own if it happens in a renewed runtime too. */
     const trapped = (how: string, message: string): Outcome | Promise<Outcome> => {
       if (!runtime.renew) return { status: 'died', how, message }

@@ -14,10 +14,7 @@ export default {
   async open() {
     const tf = await import('@tensorflow/tfjs')
     const wasm = await import('@tensorflow/tfjs-backend-wasm')
-    let instance = (await startWasm(tf)) as { dispose: () => void }
-    return openTfjs(tf, { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm }, undefined, async () => {
-      instance.dispose()
-      instance = (await startWasm(tf)) as typeof instance
-    })
+    const { renew } = await startWasm(tf)
+    return openTfjs(tf, { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm }, undefined, renew)
   },
 } satisfies Backend

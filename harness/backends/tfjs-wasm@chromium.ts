@@ -22,17 +22,17 @@ export default {
     if (mode === 'threads') Object.defineProperty(navigator, 'hardwareConcurrency', { value: 4, configurable: true })
     const { registry } = tf.engine() as unknown as { registry: Record<string, unknown> }
     // the other mode's instance stays as it is: closing and opening it again would cost 100 ms for every change of mode
-    let instance = await startWasm(tf)
+    const { instance, renew } = await startWasm(tf)
     const identity = { package: '@tensorflow/tfjs-backend-wasm', version: wasm.version_wasm, threads: String(wasm.getThreadsCount()) }
     const use = () => {
-      if (registry['wasm'] === instance) return
-      registry['wasm'] = instance
+      if (registry['wasm'] === instance()) return
+      registry['wasm'] = instance()
       tf.setBackend('wasm') // binds the kernels to this instance; nothing is awaited where there is one
     }
-    return openTfjs(tf, identity, use, async () => {
+    return openTfjs(tf, identity, use, async whole => {
       tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', mode === 'threads')
-      ;(instance as { dispose: () => void }).dispose()
-      instance = await startWasm(tf)
+      use()
+      await renew(whole)
     })
   },
 } satisfies Backend

@@ -26,14 +26,42 @@ async function readAll(outputs: readonly any[]): Promise<(Tensor | null)[]> {
 
 /** Bits 0x71717171, as a float32 1.2e30: what a kernel reads that nobody wrote is then neither 0 nor like any value of a case. */
 const POISON = 1.1956734e30
-const POISONED = 1 << 20
-/** A WebAssembly instance of its own as the backend `wasm`, its free memory filled with POISON. */
-export async function startWasm(tf: any): Promise<unknown> {
+const POISONED = 1 << 18
+interface WasmBackend {
+  wasm: { HEAPU8: Uint8Array; PThread?: unknown }
+  dispose: () => void
+}
+/** A WebAssembly instance of its own as the backend `wasm`, its free memory filled with POISON, and how to have it as it was at its start. */
+export async function startWasm(tf: any): Promise<{ instance: () => unknown; renew: (whole: boolean) => Promise<void> }> {
   const { registry } = tf.engine()
-  delete registry['wasm']
-  if (!(await tf.setBackend('wasm'))) throw new Error('TensorFlow.js could not start WebAssembly')
-  tf.fill([POISONED], POISON).dispose()
-  return registry['wasm']
+  let backend: WasmBackend
+  let image: Uint8Array
+  let size = 0
+  const start = async () => {
+    delete registry['wasm']
+    if (!(await tf.setBackend('wasm'))) throw new Error('TensorFlow.js could not start WebAssembly')
+    tf.fill([POISONED], POISON).dispose()
+    backend = registry['wasm']
+    const { HEAPU8 } = backend.wasm
+    size = HEAPU8.length
+    let used = size
+    while (used && !HEAPU8[used - 1]) used--
+    image = HEAPU8.slice(0, used)
+  }
+  await start()
+  return {
+    instance: () => backend,
+    // no tensor is alive between trials, so that the memory of the start is all that there is to a start; a trap leaves the stack pointer behind as well
+    async renew(whole) {
+      const { HEAPU8, PThread } = backend.wasm
+      if (whole || PThread || HEAPU8.length !== size) {
+        backend.dispose()
+        return start()
+      }
+      HEAPU8.set(image)
+      HEAPU8.fill(0, image.length)
+    },
+  }
 }
 
 /**

@@ -138,7 +138,7 @@ describe('memory that a trial has spoiled', () => {
     const memory = opened.memory!()
     for (let i = 0; i < 3; i++) {
       expect(await square()).toEqual([1, 4, 9, 16])
-      await opened.renew!()
+      await opened.renew!(i % 2 === 1)
     }
     expect(await square()).toEqual([1, 4, 9, 16])
     expect(opened.memory!()).toEqual(memory)
