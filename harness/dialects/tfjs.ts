@@ -72,7 +72,7 @@ export async function openTfjs(
   tf: any,
   identity: Readonly<Record<string, string>>,
   setMode?: () => void,
-  renew?: () => Promise<void>,
+  renew?: Opened['renew'],
 ): Promise<Opened> {
   return {
     identity,
