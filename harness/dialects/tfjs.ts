@@ -68,12 +68,7 @@ export async function startWasm(tf: any): Promise<{ instance: () => unknown; ren
  * @param setMode sets the flags of this mode; called before every trial, since modes of one process share the flags
  * @param renew puts the runtime into the state of a fresh process
  */
-export async function openTfjs(
-  tf: any,
-  identity: Readonly<Record<string, string>>,
-  setMode?: () => void,
-  renew?: Opened['renew'],
-): Promise<Opened> {
+export async function openTfjs(tf: any, identity: Readonly<Record<string, string>>, setMode?: () => void, renew?: Opened['renew']): Promise<Opened> {
   return {
     identity,
     ...(renew ? { renew } : {}),
