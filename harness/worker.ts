@@ -87,7 +87,12 @@ export function worker(
     if (!op) return { status: 'not-run', reason: `no operation ${c.op}` }
     const runtime = await open(mode)
     const trappedBefore = spoilt.delete(runtime)
-    if (renewed || trappedBefore) await runtime.renew?.(trappedBefore)
+    if (renewed || trappedBefore)
+      try {
+        await runtime.renew?.(trappedBefore)
+      } catch (error) {
+        return { status: 'died', how: 'trap', message: `the runtime cannot be renewed: ${messageOf(error)}` }
+      }
     /** A trap is this case's own if it happens in a renewed runtime too. */
     const trapped = (how: string, message: string): Outcome | Promise<Outcome> => {
       if (!runtime.renew) return { status: 'died', how, message }

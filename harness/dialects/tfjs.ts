@@ -55,7 +55,8 @@ export async function startWasm(tf: any): Promise<{ instance: () => unknown; ren
     async renew(whole) {
       const { HEAPU8, PThread } = backend.wasm
       if (whole || PThread || HEAPU8.length !== size) {
-        backend.dispose()
+        // a spoiled instance may trap once more
+        await attempt(async () => backend.dispose())
         return start()
       }
       HEAPU8.set(image)

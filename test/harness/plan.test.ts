@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { loadOps } from '../../harness/ops.ts'
 import { caseOf, columnsOf, contentId, covering, parsePlanId, planId, rawOf } from '../../harness/plan.ts'
 import { caseInToken, replayToken } from '../../harness/replay-token.ts'
+import { checksum, realise } from '../../harness/tensor.ts'
+import type { Case } from '../../harness/types.ts'
 
 const ops = await loadOps()
 
@@ -13,6 +15,14 @@ describe('plan', () => {
       expect(backward, op.name).toEqual(forward)
       expect(JSON.stringify(caseOf(4, op, 400)), op.name).not.toBe(JSON.stringify(caseOf(3, op, 400)).replace('c-3-', 'c-4-'))
     }
+  })
+  it('a case holds the same numbers after a journey as JSON', () => {
+    const sum = (c: Case) => checksum(c.inputs.map(x => x && realise(x)))
+    for (const op of ops.values())
+      for (let k = 0; k < 40; k++) {
+        const c = caseOf(3, op, k)
+        expect(sum(JSON.parse(JSON.stringify(c))), c.id).toBe(sum(c))
+      }
   })
   it('the first 300 cases of every operation cover at least 95 % of the pairs of field values', () => {
     for (const op of ops.values()) {
