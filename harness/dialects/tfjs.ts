@@ -54,7 +54,8 @@ export async function startWasm(tf: any): Promise<{ instance: () => unknown; ren
     // no tensor is alive between trials, so that the memory of the start is all that there is to a start; a trap leaves the stack pointer behind as well
     async renew(whole) {
       const { HEAPU8, PThread } = backend.wasm
-      if (whole || PThread || HEAPU8.length !== size) {
+      if (PThread && !whole) return // its threads remember more than memory holds, and new ones would cost 100 ms
+      if (whole || HEAPU8.length !== size) {
         // a spoiled instance may trap once more
         await attempt(async () => backend.dispose())
         return start()
