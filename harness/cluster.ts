@@ -10,11 +10,12 @@ import { canonical } from './lower.ts'
 import { compareEntries } from './order.ts'
 
 import { needsResult } from './probes.ts'
+import type { Rule } from './rules.ts'
 import { resultOf } from './sharpen.ts'
 import { fromJson64 } from './tensor.ts'
 import { type Candidate, family, normalised, sameKind, speaks } from './triage.ts'
 import { alike } from './trials.ts'
-import { isFailing, type Op } from './types.ts'
+import { isFailing, type Op, type Verdict } from './types.ts'
 
 export interface Cluster {
   main: Candidate
@@ -114,8 +115,10 @@ function relation(
   if (unstable === 1) return a.rule && b.rule && covers(a, [...kb.facts, kb.own]) >= 0.5 && covers(b, [...ka.facts, ka.own]) >= 0.5 ? 'one' : 'none'
   if (!a.rule !== !b.rule) {
     // one was not made small (for want of time, or because a rule held for it): its trials are the other's where that one's rule holds for nearly all of them
-    const [ruled, plain, facts] = a.rule ? [a, b, kb] : [b, a, ka]
-    if (!plain.shrunk && sure(ruled) && onBackendsOf(plain, ruled) && covers(ruled, facts.facts) >= 0.9 && looksAlike(ruled, plain)) return 'one'
+    const [ruled, plain] = a.rule ? [a, b] : [b, a]
+    const op = ops?.get(a.show.case.op)
+    if (op && !plain.shrunk && onBackendsOf(plain, ruled) && takesIn(ruled.rule!, ruled.show.verdict, op, plain.show.verdict, plain.trials))
+      return 'one'
   }
   if (!a.rule || !b.rule) {
     // nothing is known of their rules: the same message of the same backends is one cause, anything else stands alone
@@ -137,14 +140,24 @@ function relation(
   return narrow && ab >= 0.9 && ba >= 0.9 && (x === y || x === 'few' || y === 'few') ? 'one' : 'related'
 }
 
-/** In what a rule holds for, at least this share fails. */
-const sure = (c: Candidate): boolean => c.rule!.support.inside.fails >= 0.9 * (c.rule!.support.inside.fails + c.rule!.support.inside.passes)
+/** Of what a rule holds for this share fails, and of a group's first trials it holds for as many: the group is taken as the same. */
+const SURE = 0.9
+const FIRST = 8
+/** Whether a group of failing trials that look alike needs no work of its own: a rule that is known holds for it. */
+export function takesIn(rule: Rule, failure: Verdict, op: Op, looks: Verdict, trials: readonly Entry[]): boolean {
+  const { fails, passes } = rule.support.inside
+  if (fails < SURE * (fails + passes) || !alike(looks, failure)) return false
+  const first = [...trials].sort(compareEntries).slice(0, FIRST)
+  const under = first.filter(e => {
+    const own = canonical(op, e.case)
+    return !('declined' in own) && satisfies(rule.predicate, factsOf(own, needsResult(rule.predicate) ? resultOf(op, own) : undefined))
+  })
+  return under.length >= SURE * first.length
+}
 const onBackendsOf = (plain: Candidate, ruled: Candidate): boolean => {
   const failing = new Set([...ruled.row.filter(e => isFailing(e.verdict.kind)), ...ruled.trials].map(e => e.backend))
   return plain.trials.every(e => failing.has(e.backend))
 }
-const looksAlike = (a: Candidate, b: Candidate): boolean => alike(a.show.verdict, b.show.verdict)
-
 const names = (c: Candidate) => JSON.stringify(Object.entries(c.show.case.attributes).filter(([, v]) => typeof v === 'string'))
 const sameNames = (a: Candidate, b: Candidate): boolean => names(a) === names(b)
 

@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os'
 import { satisfies } from './atoms.ts'
 import type { KnownDefect } from './catalogue.ts'
+import { takesIn } from './cluster.ts'
 import { type Facts, factsOf } from './facts.ts'
 import type { Host } from './hosts/host.ts'
 import { explainer } from './instead.ts'
@@ -114,19 +115,9 @@ interface Found {
   small: Small
   rule: Rule
 }
-/** Of the failing cases that a rule holds for, this share fails: enough to take what else it holds for as the same. */
-const SURE = 0.9
 /** Whether a group looks like a cause whose rule holds for it. */
-function isUnder({ small: s, rule }: Found, g: Lead): boolean {
-  const { fails, passes } = rule.support.inside
-  return (
-    g.lead.case.op === s.op.name &&
-    family(g.lead.backend) === family(s.backend) &&
-    alike(g.lead.verdict, s.verdict) &&
-    fails >= SURE * (fails + passes) &&
-    satisfies(rule.predicate, factsOf(g.lead.case, resultOf(s.op, g.lead.case)))
-  )
-}
+const isUnder = ({ small: s, rule }: Found, g: Lead): boolean =>
+  g.lead.case.op === s.op.name && family(g.lead.backend) === family(s.backend) && takesIn(rule, s.verdict, s.op, g.lead.verdict, g.trials)
 
 /** Of the trials of the representative's case that look alike, the one on the fastest backend does the work. */
 function leadOf(g: Group, cost: (backend: string) => number): Entry {

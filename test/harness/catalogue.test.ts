@@ -44,6 +44,14 @@ describe('clustering', () => {
       JSON.stringify(catalogueOf([...entries].sort(compareEntries))),
     )
   }, 120_000)
+  it('under a budget, what a rule holds for is not followed again, and stands under its cause all the same', async () => {
+    const hosts = [host('ort-cpu', [many, doubled, flipped]), host('ortweb-wasm', [many, flipped])]
+    const hasty = await journalOf(hosts, 80, [], 0, 1, 1, Date.now() + 600_000)
+    const leads = (list: readonly Entry[]) => list.filter(e => e.lead).length
+    expect(leads(hasty)).toBeLessThan(leads(entries))
+    const causes = (list: readonly Entry[]) => catalogueOf(list).map(d => `${d.kind} ${d.backends}`)
+    expect(causes(hasty).sort()).toEqual(causes(entries).sort())
+  }, 120_000)
   it('homogeneity, completeness and V', () => {
     const items = (pairs: string[]) => pairs.map(p => ({ cause: p[0]!, entry: p[1]!, weight: 1 }))
     expect(measure(items(['a1', 'a1', 'b2']))).toMatchObject({ homogeneity: 1, completeness: 1, v: 1 })

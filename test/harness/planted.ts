@@ -123,7 +123,15 @@ export function host(name: string, plants: readonly Plant[]): Host {
 
 export const LIMITS: Limits = { singles: 100, joint: 60, mutants: 160, rounds: 3, side: 40, check: 60, again: 1 }
 /** Every n-th case from the i-th, all hosts; the journal. */
-export async function journalOf(hosts: readonly Host[], cases: number, known: readonly KnownDefect[] = [], i = 0, n = 1, seed = 1): Promise<Entry[]> {
+export async function journalOf(
+  hosts: readonly Host[],
+  cases: number,
+  known: readonly KnownDefect[] = [],
+  i = 0,
+  n = 1,
+  seed = 1,
+  until = Infinity,
+): Promise<Entry[]> {
   const entries: Entry[] = []
   const journal: Journal = { write: e => entries.push(structuredClone(e)), close: () => {} }
   const ks = Array.from({ length: cases }, (_, k) => k).filter(k => k % n === i)
@@ -144,7 +152,7 @@ export async function journalOf(hosts: readonly Host[], cases: number, known: re
     entries: [...entries],
     hosts,
     journal,
-    until: Infinity,
+    until,
     stopped: () => false,
     known,
     matched: e => !!belongs(e),
