@@ -17,7 +17,7 @@ import { slots } from './run.ts'
 import { causeKey, resultOf, sharpen } from './sharpen.ts'
 import { keepsIntegers, shrink, strengthened, withoutIdle } from './shrink.ts'
 import { family, type Group, groups, isGarbage } from './triage.ts'
-import { able, alike, Deaths, ends, listExpected, listed, offers, tryAll, tryOne, type Way } from './trials.ts'
+import { able, alike, Deaths, ends, listExpected, listed, offers, spoilsLater, tryAll, tryOne, type Way } from './trials.ts'
 import { type Case, isFailing, type Op, type Tensor, type Verdict } from './types.ts'
 
 export interface FollowOptions {
@@ -229,7 +229,7 @@ async function reduce(
       break
     }
   const slow = (backend.cost ?? 1) > 5 || deadly
-  const restarts = deadly || (backend.recycleOnError && r.verdict.kind === 'rejects-valid')
+  const restarts = deadly || spoilsLater(r.verdict, backend)
   const most = r.verdict.kind === 'hang' ? 12 : restarts ? Math.min(40, limit) : limit
   const result = await shrink(op, generator, raw, test, most, slow ? 1 : 8, keepsIntegers(generator, raw))
   if (over() && !result.minimal) return null

@@ -80,6 +80,9 @@ export function able(op: Op, c: Case, dialect: Host['backend']['dialect'], path:
 export const ends = (v: Verdict, b: Backend): boolean =>
   v.kind === 'hang' || v.kind === 'device-lost' || (v.kind === 'crash' && !(b.renewable && /^trap/.test(v.because ?? '')))
 
+/** Whether a refusal makes the backend start again. */
+export const spoilsLater = (v: Verdict, b: Backend): boolean => v.kind === 'rejects-valid' && !!b.recycleOnError?.test(v.because ?? '')
+
 /** Ends of processes that the search around one cause may cost, beyond what it is about; a hang also costs its deadline. */
 export class Deaths {
   private left = 12

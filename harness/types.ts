@@ -315,8 +315,8 @@ export interface Backend {
   deadlineMs?: number
   /** Two modes cannot be open at once: the worker closes one before it opens the next. */
   exclusiveModes?: boolean
-  /** After a kernel error later sessions fail too: what runs the backend is started again after every error. */
-  recycleOnError?: boolean
+  /** Errors after which later sessions fail too: what runs the backend is started again. */
+  recycleOnError?: RegExp
   /**
    * What has to stand in the environment before the process starts, by mode; each mode then has a process of its own. Asked in the parent; throws NotHere
    * where the backend is not set up.

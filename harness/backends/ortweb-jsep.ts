@@ -14,7 +14,8 @@ export default {
     /mode only supports|Failed to find kernel for|Non per-tensor quantization is not supported|trainingMode is not supported|explicitly disabled by the user|Could not find an implementation for|No Op registered for|only \*guarantees\* support for models/,
   trap: /Aborted\(|memory access out of bounds|unreachable|table index is out of bounds|null function or function signature mismatch|divide by zero|integer overflow|Maximum call stack/,
   deviceLost: /device (is |was )?lost|lost device/i,
-  recycleOnError: true,
+  // what the graph's checks refuse never reached a kernel
+  recycleOnError: /^(?!Can't create a session)/,
   cost: 20,
   async open(mode) {
     const adapter = await webgpuIdentity()

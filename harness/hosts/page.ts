@@ -232,7 +232,8 @@ export function pageHost(backend: Backend, options: PageOptions = {}): Host {
             settle(n, outcome)
             if (outcome.status === 'out-of-memory') return end({ needs: 'browser' })
             // a node without a kernel is refused before anything runs: that spoils nothing
-            if (outcome.status === 'threw' && backend.recycleOnError && !backend.noKernel?.test(outcome.message)) return end({ needs: 'worker' })
+            if (outcome.status === 'threw' && backend.recycleOnError?.test(outcome.message) && !backend.noKernel?.test(outcome.message))
+              return end({ needs: 'worker' })
             if (n === rest.at(-1)) return end({ needs: 'nothing' })
             if (position >= at) begin(position + 1, PHASE.opening) // the note of the next job may have come first, on its own socket
             return
