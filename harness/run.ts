@@ -67,7 +67,7 @@ export function slots(n: number) {
   }
 }
 /** Time that a backend has had, as its turns are dealt out: a quick one sees many cases in little of it. */
-const QUICK = 2
+const QUICK = 3
 const hadOf = (b: Backend, elapsedMs: number): number => ((b.cost ?? 1) > 5 ? elapsedMs : QUICK * elapsedMs)
 
 /** References are shared by all backends; those of cases that everybody has passed are dropped first. */
@@ -228,8 +228,11 @@ const ended = (o: Outcome): boolean =>
 export const deadline = (b: Backend): number => b.deadlineMs ?? (b.host === 'page' || (b.cost ?? 1) > 5 ? 20_000 : 8_000)
 const job = ({ planned, way }: Planned1): Job => ({ case: planned.case, path: way.path, mode: way.mode })
 
-/** Whether memory that an earlier trial has spoiled, or left behind, may be the reason of the verdict. A process that died is a fresh one already. */
-export const doubtful = (v: Verdict): boolean => v.kind === 'trap' || (isFailing(v.kind) && !['accepts-invalid', 'crash', 'hang'].includes(v.kind))
+/**
+ * Whether memory that an earlier trial has spoiled, or left behind, may be the reason of the verdict. A process that died is a fresh one already; what a naive
+ * path gives is no finding.
+ */
+export const doubtful = (v: Verdict): boolean => isFailing(v.kind) && !['accepts-invalid', 'crash', 'hang'].includes(v.kind)
 
 function judgeTrial({ planned, way }: Planned1, refs: (p: Planned) => Reference, outcome: Outcome, backend: Backend): Verdict {
   return judge(planned.canonical as Case, refs(planned), outcome, benchOf(backend), !!way.naive)
