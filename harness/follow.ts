@@ -73,13 +73,13 @@ export async function follow(o: FollowOptions): Promise<{ followed: number; of: 
     [...byHost.entries()].map(async ([name, mine]) => {
       const host = hosts.get(name)!
       if (over()) return
-      await turn(() => host.restart())
+      await tryAll(host, [], () => {}, { turn, fresh: true })
       // one cause after the other, whole: what time leaves over has no entry of its own, and no entry is half done
       for (const g of mine) {
         if (over()) return
         // without a limit every group is followed, so that shards equal one run
         if (o.until === Infinity || !found.some(f => isUnder(f, g))) {
-          const said = await turn(() => confirm(g, host, o))
+          const said = await confirm(g, host, o, turn)
           const reduced = said.fails ? await reduce(g, host, o, cost(name) > 5 ? CANDIDATES_SLOW : CANDIDATES, turn, over, 1) : null
           if (reduced) {
             const small = said.unstable ? { ...reduced, kind: 'unstable', unstable: said.unstable } : reduced
@@ -132,8 +132,10 @@ async function replayKnown(host: Host, o: FollowOptions, turn: ReturnType<typeof
   const jobs = mine.map(d => ({ d, p: planned(o.ops.get(d.op)!, d.case, 0), path: d.way.path, mode: d.way.mode }))
   for (let at = 0; at < jobs.length && !over(); at += 8) {
     const chunk = jobs.slice(at, at + 8)
-    await turn(() =>
-      tryAll(host, chunk, (i, { verdict, outcome }) => {
+    await tryAll(
+      host,
+      chunk,
+      (i, { verdict, outcome }) => {
         const { d, path, mode } = chunk[i]!
         o.journal.write({
           schema: 1,
@@ -147,21 +149,26 @@ async function replayKnown(host: Host, o: FollowOptions, turn: ReturnType<typeof
           verdict,
           ...listed(outcome),
         })
-      }),
+      },
+      { turn },
     )
   }
 }
 
 /** The lead once more in a fresh host: right there is `unstable`; it is made small only if it fails again. */
-async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions): Promise<{ fails: boolean; unstable?: string }> {
+async function confirm(
+  g: Group & { lead: Entry },
+  host: Host,
+  o: FollowOptions,
+  turn: ReturnType<typeof slots>,
+): Promise<{ fails: boolean; unstable?: string }> {
   const { lead: r } = g
   const p = planned(o.ops.get(r.case.op)!, r.case, r.k ?? 0)
-  let { verdict, outcome } = await tryOne(host, p, r.path, r.mode)
+  let { verdict, outcome } = await tryOne(host, p, r.path, r.mode, { turn })
   // what nobody wrote may be wrong in another way every time
   const same = (v: Verdict) => alike(v, r.verdict) || (isGarbage(v.kind) && isGarbage(r.verdict.kind))
   if (!same(verdict)) {
-    await host.restart()
-    ;({ verdict, outcome } = await tryOne(host, p, r.path, r.mode))
+    ;({ verdict, outcome } = await tryOne(host, p, r.path, r.mode, { turn, fresh: true }))
   }
   const steady = same(verdict)
   const said: Verdict = steady
@@ -203,14 +210,17 @@ async function reduce(
       .map((c, i) => ({ i, p: planned(op, c, 0), ...by }))
       .filter(j => !past(j.p.case) && able(op, j.p.case, backend.dialect, by.path))
     let first = -1
-    await turn(() =>
-      tryAll(host, jobs, (n, seen) => {
+    await tryAll(
+      host,
+      jobs,
+      (n, seen) => {
         deaths.note(seen.verdict)
         if (first >= 0 || !alike(seen.verdict, r.verdict)) return
         first = jobs[n]!.i
         verdict = seen.verdict
         outputs = seen.outcome.status === 'outputs' ? seen.outcome.outputs : []
-      }),
+      },
+      { turn },
     )
     return first
   }
@@ -260,8 +270,10 @@ async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: 
   })
   for (let at = 0; at < jobs.length && !over(); at += 16) {
     const chunk = jobs.slice(at, at + 16)
-    await turn(() =>
-      tryAll(host, chunk, (i, { verdict, outcome, reference: ref }) => {
+    await tryAll(
+      host,
+      chunk,
+      (i, { verdict, outcome, reference: ref }) => {
         const { s, path, mode, lead } = chunk[i]!
         o.journal.write({
           schema: 1,
@@ -278,7 +290,8 @@ async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: 
           ...(lead ? { lead: s.lead, raw: s.raw, facts: resultOf(s.op, s.case), expected: ref.expected.flatMap(listExpected) } : {}),
           ...(outcome.status === 'outputs' ? { runMs: Math.round(outcome.ms * 1000) / 1000 } : {}),
         })
-      }),
+      },
+      { turn },
     )
   }
 }

@@ -22,7 +22,7 @@ export interface Limits {
   again: number
 }
 export const FAST: Limits = { singles: 100, joint: 40, mutants: 120, rounds: 2, side: 30, check: 40, again: 2 }
-export const SLOW: Limits = { singles: 30, joint: 6, mutants: 24, rounds: 2, side: 10, check: 22, again: 1 }
+export const SLOW: Limits = { singles: 20, joint: 4, mutants: 16, rounds: 1, side: 8, check: 22, again: 0 }
 /** Every probe that dies costs the start of a runtime. */
 export const DEADLY: Limits = { singles: 16, joint: 2, mutants: 8, rounds: 0, side: 4, check: 4, again: 0 }
 

@@ -115,8 +115,10 @@ async function runProbes(
   const samples: Sample[] = []
   for (let at = 0; at < probes.length && !over(); at += CHUNK) {
     const jobs = probes.slice(at, at + CHUNK).map(x => ({ p: planned(cause.op, x.case, 0), path: cause.path, mode: cause.mode }))
-    await turn(() =>
-      tryAll(host, jobs, (i, { verdict, outcome, reference: ref }) => {
+    await tryAll(
+      host,
+      jobs,
+      (i, { verdict, outcome, reference: ref }) => {
         const c = jobs[i]!.p.case
         deaths.note(verdict)
         const label = labelOf(cause, c, verdict, outcome.status === 'outputs' ? outcome.outputs : [])
@@ -138,7 +140,8 @@ async function runProbes(
           facts,
           ...listed(outcome, true),
         })
-      }),
+      },
+      { turn },
     )
   }
   return samples

@@ -31,6 +31,13 @@ async function alone<T>(host: Host, work: () => Promise<T>): Promise<T> {
   )
   return mine
 }
+/** How a batch of follow-up work gets at its host. */
+export interface Access {
+  /** Asked for while the host waits for nothing else: a turn is never held by somebody who waits for a host. */
+  turn?: <T>(work: () => Promise<T>) => Promise<T>
+  /** In a fresh process. */
+  fresh?: boolean
+}
 /**
  * One batch of cases by one way each; `done` hears every result in order. On a `renewable` backend what fails is judged by its run in a renewed runtime.
  * Cases that cannot be said are refused by the caller (`offers`).
@@ -39,6 +46,7 @@ export async function tryAll(
   host: Host,
   jobs: readonly { p: Planned; path: string; mode: string }[],
   done: (i: number, s: Seen) => void,
+  { turn = work => work(), fresh }: Access = {},
 ): Promise<void> {
   const judged = (i: number, outcome: Outcome): Seen => {
     const { p } = jobs[i]!
@@ -47,7 +55,8 @@ export async function tryAll(
   }
   const all = jobs.map((j): Job => ({ case: j.p.case, path: j.path, mode: j.mode }))
   const limit = PATIENCE * deadline(host.backend)
-  await alone(host, async () => {
+  const work = async () => {
+    if (fresh) await host.restart()
     if (!host.backend.renewable) return host.run(all, limit, (i, outcome) => done(i, judged(i, outcome)))
     const seen: Seen[] = []
     await host.run(all, limit, (i, outcome) => void (seen[i] = judged(i, outcome)))
@@ -57,13 +66,19 @@ export async function tryAll(
     seen.forEach((s, i) => {
       done(i, s)
     })
-  })
+  }
+  await alone(host, () => turn(work))
 }
-export async function tryOne(host: Host, p: Planned, path: string, mode: string): Promise<Seen> {
+export async function tryOne(host: Host, p: Planned, path: string, mode: string, access: Access = {}): Promise<Seen> {
   let seen: Seen | undefined
-  await tryAll(host, [{ p, path, mode }], (_, s) => {
-    seen = s
-  })
+  await tryAll(
+    host,
+    [{ p, path, mode }],
+    (_, s) => {
+      seen = s
+    },
+    access,
+  )
   return seen!
 }
 
