@@ -17,7 +17,7 @@ import { slots } from './run.ts'
 import { causeKey, resultOf, sharpen } from './sharpen.ts'
 import { keepsIntegers, shrink, strengthened, withoutIdle } from './shrink.ts'
 import { family, type Group, groups, isGarbage } from './triage.ts'
-import { able, alike, Deaths, ends, listExpected, listed, offers, spoilsLater, tryAll, tryOne, type Way } from './trials.ts'
+import { able, alike, Deaths, ends, listExpected, listed, offers, spoilsLater, type Turn, tryAll, tryOne, type Way } from './trials.ts'
 import { type Case, isFailing, type Op, type Tensor, type Verdict } from './types.ts'
 
 export interface FollowOptions {
@@ -57,7 +57,18 @@ interface Small extends Way {
 export async function follow(o: FollowOptions): Promise<{ followed: number; of: number }> {
   const hosts = new Map(o.hosts.map(h => [h.backend.name, h]))
   const cost = (name: string) => hosts.get(name)?.backend.cost ?? 1
-  const turn = slots(Math.max(1, Math.min(availableParallelism(), 4)))
+  const share = slots(Math.max(1, Math.min(availableParallelism(), 4)))
+  // all backends get the same time, of which the quick ones make more
+  const had = new Map<Host, number>()
+  const turn: Turn = (host, work) =>
+    share(async () => {
+      const start = Date.now()
+      try {
+        return await work()
+      } finally {
+        had.set(host, (had.get(host) ?? 0) + Date.now() - start)
+      }
+    }, had.get(host))
   const over = () => o.stopped() || Date.now() >= o.until
   await Promise.all(o.hosts.map(host => replayKnown(host, o, turn, over)))
   const all = groups(o.entries, o.matched)
@@ -127,7 +138,7 @@ function leadOf(g: Group, cost: (backend: string) => number): Entry {
   return lead
 }
 
-async function replayKnown(host: Host, o: FollowOptions, turn: ReturnType<typeof slots>, over: () => boolean): Promise<void> {
+async function replayKnown(host: Host, o: FollowOptions, turn: Turn, over: () => boolean): Promise<void> {
   const mine = (o.known ?? []).filter(d => d.way.backend === host.backend.name && o.ops.has(d.op))
   const jobs = mine.map(d => ({ d, p: planned(o.ops.get(d.op)!, d.case, 0), path: d.way.path, mode: d.way.mode }))
   for (let at = 0; at < jobs.length && !over(); at += 8) {
@@ -156,12 +167,7 @@ async function replayKnown(host: Host, o: FollowOptions, turn: ReturnType<typeof
 }
 
 /** The lead once more in a fresh host: right there is `unstable`; it is made small only if it fails again. */
-async function confirm(
-  g: Group & { lead: Entry },
-  host: Host,
-  o: FollowOptions,
-  turn: ReturnType<typeof slots>,
-): Promise<{ fails: boolean; unstable?: string }> {
+async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions, turn: Turn): Promise<{ fails: boolean; unstable?: string }> {
   const { lead: r } = g
   const p = planned(o.ops.get(r.case.op)!, r.case, r.k ?? 0)
   let { verdict, outcome } = await tryOne(host, p, r.path, r.mode, { turn })
@@ -190,7 +196,7 @@ async function reduce(
   host: Host,
   o: FollowOptions,
   limit: number,
-  turn: ReturnType<typeof slots>,
+  turn: Turn,
   over: () => boolean,
   attempt: number,
   past: (c: Case) => boolean = () => false,
@@ -258,7 +264,7 @@ async function reduce(
 }
 
 /** The smallest cases on one backend: by the failing path where it is offered, else the first; on the backend that failed by every path, for a way around. */
-async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: ReturnType<typeof slots>, over: () => boolean): Promise<void> {
+async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: Turn, over: () => boolean): Promise<void> {
   const { backend } = host
   const jobs = small.flatMap(s => {
     const p = planned(s.op, s.case, s.group.representative.k ?? 0)
@@ -297,7 +303,7 @@ async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: 
 }
 
 /** Probes of every cause once: equal causes share one rule. */
-function rulesOf(hosts: ReadonlyMap<string, Host>, o: FollowOptions, turn: ReturnType<typeof slots>, over: () => boolean) {
+function rulesOf(hosts: ReadonlyMap<string, Host>, o: FollowOptions, turn: Turn, over: () => boolean) {
   const learned = new Map<string, ReturnType<typeof sharpen>>()
   return (s: Small) => {
     const generator = generatorOf(s.op, s.group.representative.k ?? 0)
@@ -317,7 +323,7 @@ async function rules(
   g: Lead,
   host: Host,
   o: FollowOptions,
-  turn: ReturnType<typeof slots>,
+  turn: Turn,
   over: () => boolean,
   ruleFor: ReturnType<typeof rulesOf>,
   found: Found[],

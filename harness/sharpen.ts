@@ -8,9 +8,8 @@ import { reference } from './judge.ts'
 import { build, planned, type Raw } from './plan.ts'
 import { Around, DEADLY, FAST, type Limits, needsResult, type Probe, SLOW } from './probes.ts'
 import { learn, type Rule, ruleOf, type Sample } from './rules.ts'
-import type { slots } from './run.ts'
 import { content, strengthened } from './shrink.ts'
-import { able, alike, Deaths, ends, listed, spoilsLater, tryAll, type Way } from './trials.ts'
+import { able, alike, Deaths, ends, listed, spoilsLater, type Turn, tryAll, type Way } from './trials.ts'
 import type { Case, Generator, Op, Tensor, Verdict } from './types.ts'
 
 /** What a rule is learned for: one smallest case by one way. Equal causes have equal keys in every shard. */
@@ -43,7 +42,7 @@ export async function sharpen(
   cause: Cause,
   host: Host,
   journal: Journal,
-  turn: ReturnType<typeof slots>,
+  turn: Turn,
   over: () => boolean,
   limits: Limits = limitsOf(cause, host),
 ): Promise<Rule | null> {
@@ -108,7 +107,7 @@ async function runProbes(
   probes: readonly Probe[],
   what: Pick<Entry, 'step' | 'attempt'>,
   journal: Journal,
-  turn: ReturnType<typeof slots>,
+  turn: Turn,
   over: () => boolean,
   deaths: Deaths,
 ): Promise<Sample[]> {

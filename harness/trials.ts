@@ -31,10 +31,11 @@ async function alone<T>(host: Host, work: () => Promise<T>): Promise<T> {
   )
   return mine
 }
+export type Turn = <T>(host: Host, work: () => Promise<T>) => Promise<T>
 /** How a batch of follow-up work gets at its host. */
 export interface Access {
   /** Asked for while the host waits for nothing else: a turn is never held by somebody who waits for a host. */
-  turn?: <T>(work: () => Promise<T>) => Promise<T>
+  turn?: Turn
   /** In a fresh process. */
   fresh?: boolean
 }
@@ -46,7 +47,7 @@ export async function tryAll(
   host: Host,
   jobs: readonly { p: Planned; path: string; mode: string }[],
   done: (i: number, s: Seen) => void,
-  { turn = work => work(), fresh }: Access = {},
+  { turn = (_, work) => work(), fresh }: Access = {},
 ): Promise<void> {
   const judged = (i: number, outcome: Outcome): Seen => {
     const { p } = jobs[i]!
@@ -67,7 +68,7 @@ export async function tryAll(
       done(i, s)
     })
   }
-  await alone(host, () => turn(work))
+  await alone(host, () => turn(host, work))
 }
 export async function tryOne(host: Host, p: Planned, path: string, mode: string, access: Access = {}): Promise<Seen> {
   let seen: Seen | undefined
