@@ -21,7 +21,7 @@ export interface Limits {
   /** How often a claim that failed is learned from, and made anew with other fresh cases. */
   again: number
 }
-export const FAST: Limits = { singles: 100, joint: 40, mutants: 120, rounds: 2, side: 30, check: 40, again: 2 }
+export const FAST: Limits = { singles: 100, joint: 40, mutants: 120, rounds: 2, side: 30, check: 40, again: 1 }
 export const SLOW: Limits = { singles: 20, joint: 4, mutants: 16, rounds: 1, side: 8, check: 22, again: 0 }
 /** Every probe that dies costs the start of a runtime. */
 export const DEADLY: Limits = { singles: 16, joint: 2, mutants: 8, rounds: 0, side: 4, check: 4, again: 0 }
@@ -66,6 +66,9 @@ function* joint(parts: readonly Part[], raw: Raw, key: string): Iterable<Raw> {
   }
 }
 const MOST = 14
+/** Draws in which the cases of a round are looked for; where the rule speaks of results, each costs a reference. */
+const TRIES = 2000
+const TRIES_OF_RESULTS = 600
 function mutant(parts: readonly Part[], raw: Raw, key: string, n: number, data: boolean): Raw {
   const usable = data ? parts : parts.filter(p => p.at !== -2)
   const count = 1 + (dice(key, n, 'count') % Math.min(MOST, usable.length))
@@ -146,7 +149,7 @@ export class Around {
     }
     const count = { inside: 0, outside: 0 }
     const limit = { inside: most, outside: atomsOf(p).some(a => a.fact !== 'call') ? most : 0 }
-    return this.take(raws(4000), limit.inside + limit.outside, c => {
+    return this.take(raws(needsResult(p) ? TRIES_OF_RESULTS : TRIES), limit.inside + limit.outside, c => {
       const f = facts(c)
       const side = satisfies(p, f) ? 'inside' : misses(p, f) === 1 ? 'outside' : null
       if (!side || count[side] >= limit[side]) return false
