@@ -13,7 +13,7 @@ import { needsResult } from './probes.ts'
 import type { Rule } from './rules.ts'
 import { resultOf } from './sharpen.ts'
 import { fromJson64 } from './tensor.ts'
-import { type Candidate, family, normalised, sameKind, speaks } from './triage.ts'
+import { type Candidate, family, isGarbage, normalised, sameKind, speaks } from './triage.ts'
 import { alike } from './trials.ts'
 import { isFailing, type Op, type Verdict } from './types.ts'
 
@@ -39,9 +39,17 @@ export function merged(all: readonly Candidate[], ops: ReadonlyMap<string, Op> |
       if (
         a.show.case.op !== b.show.case.op ||
         family(a.show.backend) !== family(b.show.backend) ||
-        !sameKind(a.show.verdict.kind, b.show.verdict.kind)
+        !(sameKind(a.show.verdict.kind, b.show.verdict.kind) || (isGarbage(a.show.verdict.kind) && isGarbage(b.show.verdict.kind)))
       )
         continue
+      if (!sameKind(a.show.verdict.kind, b.show.verdict.kind)) {
+        // the same wrong place, with data that are not finite
+        const [wrong, other] = a.show.verdict.kind === 'wrong' ? [a, b] : [b, a]
+        const op = ops?.get(a.show.case.op)
+        if (op && wrong.rule && onBackendsOf(other, wrong) && holdsFor(wrong.rule, op, [...other.trials, other.show]))
+          parent.set(root(other), root(wrong))
+        continue
+      }
       const how = relation(a, b, known[i]!, known[j]!, ops, names)
       if (how === 'one') parent.set(root(b), root(a))
       else if (how === 'related') related.push([a, b])
@@ -144,9 +152,11 @@ function relation(
 const SURE = 0.9
 const FIRST = 8
 /** Whether a group of failing trials that look alike needs no work of its own: a rule that is known holds for it. */
-export function takesIn(rule: Rule, failure: Verdict, op: Op, looks: Verdict, trials: readonly Entry[]): boolean {
+export const takesIn = (rule: Rule, failure: Verdict, op: Op, looks: Verdict, trials: readonly Entry[]): boolean =>
+  alike(looks, failure) && holdsFor(rule, op, trials)
+function holdsFor(rule: Rule, op: Op, trials: readonly Entry[]): boolean {
   const { fails, passes } = rule.support.inside
-  if (fails < SURE * (fails + passes) || !alike(looks, failure)) return false
+  if (fails < SURE * (fails + passes)) return false
   const first = [...trials].sort(compareEntries).slice(0, FIRST)
   const under = first.filter(e => {
     const own = canonical(op, e.case)
