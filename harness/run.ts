@@ -228,11 +228,8 @@ const ended = (o: Outcome): boolean =>
 export const deadline = (b: Backend): number => b.deadlineMs ?? (b.host === 'page' || (b.cost ?? 1) > 5 ? 20_000 : 8_000)
 const job = ({ planned, way }: Planned1): Job => ({ case: planned.case, path: way.path, mode: way.mode })
 
-/**
- * Whether memory that an earlier trial has spoiled, or left behind, may be the reason of the verdict. A process that died is a fresh one already; what a naive
- * path gives is no finding.
- */
-export const doubtful = (v: Verdict): boolean => isFailing(v.kind) && !['accepts-invalid', 'crash', 'hang'].includes(v.kind)
+/** Whether memory that an earlier trial has spoiled, or left behind, may be the reason of the verdict. A process that died is a fresh one already. */
+export const doubtful = (v: Verdict): boolean => v.kind === 'trap' || (isFailing(v.kind) && !['accepts-invalid', 'crash', 'hang'].includes(v.kind))
 
 function judgeTrial({ planned, way }: Planned1, refs: (p: Planned) => Reference, outcome: Outcome, backend: Backend): Verdict {
   return judge(planned.canonical as Case, refs(planned), outcome, benchOf(backend), !!way.naive)
