@@ -112,7 +112,8 @@ export function sameCause(known: readonly KnownDefect[], ops: ReadonlyMap<string
 export function statusOf(d: KnownDefect, hits: number, replay: Entry | undefined): Defect['status'] | 'still-fixed' {
   const fails = hits > 0 || (replay !== undefined && isFailing(replay.verdict.kind) && sameAs(d, replay))
   if (fails) return d.status === 'fixed' ? 'regressed' : 'known'
-  const ran = replay && !['not-run', 'gap'].includes(replay.verdict.kind)
+  // right once says nothing of what is right now and then
+  const ran = d.kind !== 'unstable' && replay && !['not-run', 'gap'].includes(replay.verdict.kind)
   if (d.status === 'fixed') return 'still-fixed'
   return ran ? 'fixed' : 'not-reached'
 }

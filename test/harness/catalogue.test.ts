@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type KnownDefect, meets } from '../../harness/catalogue.ts'
+import { type KnownDefect, meets, statusOf } from '../../harness/catalogue.ts'
 import { entryFrom } from '../../harness/commands/catalogue.ts'
 import type { Entry } from '../../harness/journal.ts'
 import { balanced, measure } from '../../harness/measure.ts'
@@ -64,6 +64,12 @@ describe('clustering', () => {
 })
 
 describe('the catalogue on disk', () => {
+  it('what is right now and then is not announced as fixed because it was right once', () => {
+    const [d] = known(found)
+    const right = { verdict: { kind: 'agree', rung: 'exact', worst: 0, ambiguous: 0 } } as Entry
+    expect(statusOf(d!, 0, right)).toBe('fixed')
+    expect(statusOf({ ...d!, kind: 'unstable' }, 0, right)).toBe('not-reached')
+  })
   it('what is known is known, without further work, and its id stays in another run of another seed', async () => {
     const list = known(found)
     const again = await journalOf([host('ort-cpu', [many, doubled, flipped]), host('ortweb-wasm', [many, flipped])], 60, list, 0, 1, 5)
