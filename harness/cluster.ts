@@ -42,14 +42,6 @@ export function merged(all: readonly Candidate[], ops: ReadonlyMap<string, Op> |
         !(sameKind(a.show.verdict.kind, b.show.verdict.kind) || (isGarbage(a.show.verdict.kind) && isGarbage(b.show.verdict.kind)))
       )
         continue
-      if (!sameKind(a.show.verdict.kind, b.show.verdict.kind)) {
-        // the same wrong place, with data that are not finite
-        const [wrong, other] = a.show.verdict.kind === 'wrong' ? [a, b] : [b, a]
-        const op = ops?.get(a.show.case.op)
-        if (op && wrong.rule && onBackendsOf(other, wrong) && holdsFor(wrong.rule, op, [...other.trials, other.show]))
-          parent.set(root(other), root(wrong))
-        continue
-      }
       const how = relation(a, b, known[i]!, known[j]!, ops, names)
       if (how === 'one') parent.set(root(b), root(a))
       else if (how === 'related') related.push([a, b])
@@ -113,6 +105,13 @@ function relation(
   ops: ReadonlyMap<string, Op> | undefined,
   names: Map<Candidate, string | null>,
 ): 'one' | 'related' | 'none' {
+  const op = ops?.get(a.show.case.op)
+  if (!sameKind(a.show.verdict.kind, b.show.verdict.kind)) {
+    // the same wrong place, with data that are not finite
+    const [wrong, other] = a.show.verdict.kind === 'wrong' ? [a, b] : [b, a]
+    const same = op && wrong.rule && onBackendsOf(other, wrong) && holdsFor(wrong.rule, op, [...other.trials, other.show])
+    return same ? 'one' : 'none'
+  }
   const says =
     speaks(a.show.verdict.kind) || a.show.verdict.kind === 'accepts-invalid' || a.show.verdict.kind === 'shape' || a.show.verdict.kind === 'dtype'
   const message = (c: Candidate) => normalised(c.show.verdict.because ?? '')
@@ -124,7 +123,6 @@ function relation(
   if (!a.rule !== !b.rule) {
     // one was not made small (for want of time, or because a rule held for it): its trials are the other's where that one's rule holds for nearly all of them
     const [ruled, plain] = a.rule ? [a, b] : [b, a]
-    const op = ops?.get(a.show.case.op)
     if (op && !plain.shrunk && onBackendsOf(plain, ruled) && takesIn(ruled.rule!, ruled.show.verdict, op, plain.show.verdict, plain.trials))
       return 'one'
   }

@@ -18,7 +18,7 @@ import { causeKey, resultOf, sharpen } from './sharpen.ts'
 import { keepsIntegers, shrink, strengthened, withoutIdle } from './shrink.ts'
 import { family, type Group, groups, isGarbage } from './triage.ts'
 import { able, alike, Deaths, ends, listExpected, listed, offers, spoilsLater, type Turn, tryAll, tryOne, type Way } from './trials.ts'
-import { type Case, isFailing, type Op, type Tensor, type Verdict } from './types.ts'
+import { type Case, isFailing, isSlow, type Op, type Tensor, type Verdict } from './types.ts'
 
 export interface FollowOptions {
   seed: number
@@ -54,8 +54,8 @@ interface Small extends Way {
   minimal: boolean
 }
 
-export async function follow(o: FollowOptions): Promise<{ followed: number; of: number }> {
-  const hosts = new Map(o.hosts.map(h => [h.backend.name, h]))
+export async function follow(options: FollowOptions): Promise<{ followed: number; of: number }> {
+  const hosts = new Map(options.hosts.map(h => [h.backend.name, h]))
   const cost = (name: string) => hosts.get(name)?.backend.cost ?? 1
   const share = slots(Math.max(1, Math.min(availableParallelism(), 4)))
   // all backends get the same time, of which the quick ones make more
@@ -69,8 +69,9 @@ export async function follow(o: FollowOptions): Promise<{ followed: number; of: 
         had.set(host, (had.get(host) ?? 0) + Date.now() - start)
       }
     }, had.get(host))
-  const over = () => o.stopped() || Date.now() >= o.until
-  await Promise.all(o.hosts.map(host => replayKnown(host, o, turn, over)))
+  const over = () => options.stopped() || Date.now() >= options.until
+  const o: Work = { ...options, turn, over, ruleFor: rulesOf(hosts, { ...options, turn, over }) }
+  await Promise.all(o.hosts.map(host => replayKnown(host, o)))
   const all = groups(o.entries, o.matched)
     .filter(g => !g.representative.case.operator && hosts.has(g.representative.backend))
     .map(g => ({ ...g, lead: leadOf(g, cost) }))
@@ -79,7 +80,6 @@ export async function follow(o: FollowOptions): Promise<{ followed: number; of: 
   let done = 0
   let followed = 0
   const found: Found[] = []
-  const ruleFor = rulesOf(hosts, o, turn, over)
   await Promise.all(
     [...byHost.entries()].map(async ([name, mine]) => {
       const host = hosts.get(name)!
@@ -90,13 +90,13 @@ export async function follow(o: FollowOptions): Promise<{ followed: number; of: 
         if (over()) return
         // without a limit every group is followed, so that shards equal one run
         if (o.until === Infinity || !found.some(f => isUnder(f, g))) {
-          const said = await confirm(g, host, o, turn)
-          const reduced = said.fails ? await reduce(g, host, o, cost(name) > 5 ? CANDIDATES_SLOW : CANDIDATES, turn, over, 1) : null
+          const said = await confirm(g, host, o)
+          const reduced = said.fails ? await reduce(g, host, o, isSlow(host.backend) ? CANDIDATES_SLOW : CANDIDATES, 1) : null
           if (reduced) {
             const small = said.unstable ? { ...reduced, kind: 'unstable', unstable: said.unstable } : reduced
             followed++
-            await Promise.all(o.hosts.map(h => row(h, [small], o, turn, over)))
-            await rules(small, g, host, o, turn, over, ruleFor, found)
+            await Promise.all(o.hosts.map(h => row(h, small, o)))
+            await rules(small, g, host, o, found)
           }
         }
         o.progress?.(++done, all.length, `followed on ${name}`)
@@ -106,6 +106,12 @@ export async function follow(o: FollowOptions): Promise<{ followed: number; of: 
   return { followed, of: all.length }
 }
 
+/** What every step works with. */
+interface Work extends FollowOptions {
+  turn: Turn
+  over: () => boolean
+  ruleFor: (s: Small) => ReturnType<typeof sharpen>
+}
 type Lead = Group & { lead: Entry }
 /** Frequent ones first, but one of each kind of failure of an operation before the second of any. */
 function inTurn(all: readonly Lead[]): Lead[] {
@@ -138,10 +144,10 @@ function leadOf(g: Group, cost: (backend: string) => number): Entry {
   return lead
 }
 
-async function replayKnown(host: Host, o: FollowOptions, turn: Turn, over: () => boolean): Promise<void> {
+async function replayKnown(host: Host, o: Work): Promise<void> {
   const mine = (o.known ?? []).filter(d => d.way.backend === host.backend.name && o.ops.has(d.op))
   const jobs = mine.map(d => ({ d, p: planned(o.ops.get(d.op)!, d.case, 0), path: d.way.path, mode: d.way.mode }))
-  for (let at = 0; at < jobs.length && !over(); at += 8) {
+  for (let at = 0; at < jobs.length && !o.over(); at += 8) {
     const chunk = jobs.slice(at, at + 8)
     await tryAll(
       host,
@@ -161,20 +167,20 @@ async function replayKnown(host: Host, o: FollowOptions, turn: Turn, over: () =>
           ...listed(outcome),
         })
       },
-      { turn },
+      o,
     )
   }
 }
 
 /** The lead once more in a fresh host: right there is `unstable`; it is made small only if it fails again. */
-async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions, turn: Turn): Promise<{ fails: boolean; unstable?: string }> {
+async function confirm(g: Lead, host: Host, o: Work): Promise<{ fails: boolean; unstable?: string }> {
   const { lead: r } = g
   const p = planned(o.ops.get(r.case.op)!, r.case, r.k ?? 0)
-  let { verdict, outcome } = await tryOne(host, p, r.path, r.mode, { turn })
+  let { verdict, outcome } = await tryOne(host, p, r.path, r.mode, o)
   // what nobody wrote may be wrong in another way every time
   const same = (v: Verdict) => alike(v, r.verdict) || (isGarbage(v.kind) && isGarbage(r.verdict.kind))
   if (!same(verdict)) {
-    ;({ verdict, outcome } = await tryOne(host, p, r.path, r.mode, { turn, fresh: true }))
+    ;({ verdict, outcome } = await tryOne(host, p, r.path, r.mode, { turn: o.turn, fresh: true }))
   }
   const steady = same(verdict)
   const said: Verdict = steady
@@ -191,16 +197,7 @@ async function confirm(g: Group & { lead: Entry }, host: Host, o: FollowOptions,
 }
 
 /** @param past rules that the smallest case may not fall under: an earlier attempt slipped into another defect */
-async function reduce(
-  g: Group & { lead: Entry },
-  host: Host,
-  o: FollowOptions,
-  limit: number,
-  turn: Turn,
-  over: () => boolean,
-  attempt: number,
-  past: (c: Case) => boolean = () => false,
-): Promise<Small | null> {
+async function reduce(g: Lead, host: Host, o: Work, limit: number, attempt: number, past: (c: Case) => boolean = () => false): Promise<Small | null> {
   const { lead: r } = g
   const op = o.ops.get(r.case.op)!
   const { backend } = host
@@ -211,7 +208,7 @@ async function reduce(
   const deaths = new Deaths(backend)
   const deadly = ends(r.verdict, backend)
   const test = async (cases: readonly Case[], by = way): Promise<number> => {
-    if (over() || (deaths.tooMany && !deadly)) return -1
+    if (o.over() || (deaths.tooMany && !deadly)) return -1
     const jobs = cases
       .map((c, i) => ({ i, p: planned(op, c, 0), ...by }))
       .filter(j => !past(j.p.case) && able(op, j.p.case, backend.dialect, by.path))
@@ -226,7 +223,7 @@ async function reduce(
         verdict = seen.verdict
         outputs = seen.outcome.status === 'outputs' ? seen.outcome.outputs : []
       },
-      { turn },
+      o,
     )
     return first
   }
@@ -244,11 +241,11 @@ async function reduce(
       way = by
       break
     }
-  const slow = (backend.cost ?? 1) > 5 || deadly
+  const slow = isSlow(backend) || deadly
   const restarts = deadly || spoilsLater(r.verdict, backend)
   const most = r.verdict.kind === 'hang' ? 12 : restarts ? Math.min(40, limit) : limit
   const result = await shrink(op, generator, raw, test, most, slow ? 1 : 8, keepsIntegers(generator, raw))
-  if (over() && !result.minimal) return null
+  if (o.over() && !result.minimal) return null
   return {
     kind: r.verdict.kind,
     group: g,
@@ -263,24 +260,24 @@ async function reduce(
   }
 }
 
-/** The smallest cases on one backend: by the failing path where it is offered, else the first; on the backend that failed by every path, for a way around. */
-async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: Turn, over: () => boolean): Promise<void> {
+/** A smallest case on one backend: by the failing path where it is offered, else the first; on the backend that failed by every path, for a way around. */
+async function row(host: Host, s: Small, o: Work): Promise<void> {
   const { backend } = host
-  const jobs = small.flatMap(s => {
-    const p = planned(s.op, s.case, s.group.representative.k ?? 0)
-    const paths = offers(p, backend.dialect)
-    const own = backend.name === s.backend
-    const chosen = own ? [s.path, ...paths.filter(x => x !== s.path)] : [paths.includes(s.path) ? s.path : paths[0]]
-    const mode = backend.modes.includes(s.mode) ? s.mode : backend.modes[0]!
-    return chosen.flatMap(path => (path === undefined ? [] : [{ s, p, path, mode, lead: own && path === s.path }]))
-  })
-  for (let at = 0; at < jobs.length && !over(); at += 16) {
+  const k = s.group.representative.k
+  const p = planned(s.op, s.case, k ?? 0)
+  const paths = offers(p, backend.dialect)
+  const own = backend.name === s.backend
+  const chosen = own ? [s.path, ...paths.filter(x => x !== s.path)] : paths.includes(s.path) ? [s.path] : paths.slice(0, 1)
+  const mode = backend.modes.includes(s.mode) ? s.mode : backend.modes[0]!
+  const jobs = chosen.map(path => ({ p, path, mode }))
+  for (let at = 0; at < jobs.length && !o.over(); at += 16) {
     const chunk = jobs.slice(at, at + 16)
     await tryAll(
       host,
       chunk,
       (i, { verdict, outcome, reference: ref }) => {
-        const { s, path, mode, lead } = chunk[i]!
+        const { path } = chunk[i]!
+        const lead = own && path === s.path
         o.journal.write({
           schema: 1,
           role: 'smallest',
@@ -288,7 +285,7 @@ async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: 
           backend: backend.name,
           path,
           mode,
-          k: s.group.representative.k,
+          k,
           fingerprint: s.group.fingerprint,
           of: s.group.representative.case.id,
           verdict: lead && s.unstable && isFailing(verdict.kind) ? { ...verdict, kind: 'unstable', because: s.unstable } : verdict,
@@ -297,13 +294,13 @@ async function row(host: Host, small: readonly Small[], o: FollowOptions, turn: 
           ...(outcome.status === 'outputs' ? { runMs: Math.round(outcome.ms * 1000) / 1000 } : {}),
         })
       },
-      { turn },
+      o,
     )
   }
 }
 
 /** Probes of every cause once: equal causes share one rule. */
-function rulesOf(hosts: ReadonlyMap<string, Host>, o: FollowOptions, turn: Turn, over: () => boolean) {
+function rulesOf(hosts: ReadonlyMap<string, Host>, o: Omit<Work, 'ruleFor'>): Work['ruleFor'] {
   const learned = new Map<string, ReturnType<typeof sharpen>>()
   return (s: Small) => {
     const generator = generatorOf(s.op, s.group.representative.k ?? 0)
@@ -311,28 +308,19 @@ function rulesOf(hosts: ReadonlyMap<string, Host>, o: FollowOptions, turn: Turn,
     const key = causeKey(s.kind, s.case, s, s.raw)
     const known = learned.get(key)
     if (known) return known
-    const fresh = sharpen(cause, hosts.get(s.backend)!, o.journal, turn, over, o.limits)
+    const fresh = sharpen(cause, hosts.get(s.backend)!, o.journal, o.turn, o.over, o.limits)
     learned.set(key, fresh)
     return fresh
   }
 }
 
 /** The rule of a cause; where it does not cover the trial that the smallest case came from, that trial is made small again, past the rule. */
-async function rules(
-  first: Small,
-  g: Lead,
-  host: Host,
-  o: FollowOptions,
-  turn: Turn,
-  over: () => boolean,
-  ruleFor: ReturnType<typeof rulesOf>,
-  found: Found[],
-): Promise<void> {
+async function rules(first: Small, g: Lead, host: Host, o: Work, found: Found[]): Promise<void> {
   const past: ((f: Facts) => boolean)[] = []
   let s: Small | null = first
-  for (let attempt = 2; s && !over(); attempt++) {
+  for (let attempt = 2; s && !o.over(); attempt++) {
     if (s.verdict.kind === 'hang') return
-    const rule = await ruleFor(s)
+    const rule = await o.ruleFor(s)
     if (!rule) return
     found.push({ small: s, rule })
     if (attempt > SLIPS + 1) return
@@ -341,9 +329,9 @@ async function rules(
     if (!rule.exact || satisfies(known, factsOf(origin, resultOf(s.op, origin)))) return
     past.push(f => satisfies(known, f))
     const under = (c: Case) => past.some(is => is(factsOf(c, resultOf(first.op, c))))
-    s = await reduce(g, host, o, CANDIDATES, turn, over, attempt, under)
+    s = await reduce(g, host, o, CANDIDATES, attempt, under)
     if (!s) return
     const again = s
-    await Promise.all(o.hosts.map(h => row(h, [again], o, turn, over)))
+    await Promise.all(o.hosts.map(h => row(h, again, o)))
   }
 }

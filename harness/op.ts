@@ -1,5 +1,5 @@
 /** What op files may use besides the types: fields of generators, data, geometry of windows, small helpers of lowerings. No runtime is imported here. */
-import { emptyData, permute, realise, sizeOf, toJson64, toLast, toSecond } from './tensor.ts'
+import { emptyData, permute, realise, sizeOf, toLast, toSecond } from './tensor.ts'
 import type {
   Arithmetic,
   Attributes,
@@ -142,7 +142,7 @@ function recipeOf(name: DataKind, at: number, size: number, dtype: DType): Recip
 export const values = (dtype: DType, shape: Shape, numbers: readonly number[], constant = false): TensorSpec => ({
   dtype,
   shape,
-  recipe: { kind: 'values', values: numbers.map(toJson64) }, // a case travels as JSON
+  recipe: { kind: 'values', values: numbers },
   ...(constant ? { constant } : {}),
 })
 

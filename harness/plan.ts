@@ -6,7 +6,20 @@ import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus'
 import { canonical, lowerings } from './lower.ts'
-import type { Backend, Case, Dialect, Field, Fields, Generator, Lowering, Op, RawData } from './types.ts'
+import { toJson64 } from './tensor.ts'
+import {
+  type Backend,
+  type Case,
+  type Dialect,
+  type Field,
+  type Fields,
+  type Generator,
+  isSlow,
+  type Json64,
+  type Lowering,
+  type Op,
+  type RawData,
+} from './types.ts'
 
 export type Raw = Record<string, number | number[] | RawData>
 
@@ -203,10 +216,13 @@ export function contentId(c: Omit<Case, 'id'>): string {
 
 /** A raw record as a case. */
 export function build(op: Op, generator: Generator, raw: Raw, id?: string): Case {
-  const { attributes, inputs } = generator.build(raw as any)
+  const { attributes, inputs: drawn } = generator.build(raw as any)
+  // a case travels as JSON, which has no −0
+  const inputs = drawn.map(x => (x?.recipe.kind === 'values' ? { ...x, recipe: { ...x.recipe, values: x.recipe.values.map(asJson64) } } : x))
   const rest: Omit<Case, 'id'> = { op: op.name, attributes, inputs, ...(generator === op.invalid ? { valid: false as const } : {}) }
   return { id: id ?? contentId(rest), ...rest }
 }
+const asJson64 = (v: Json64): Json64 => (typeof v === 'number' ? toJson64(v) : v)
 export const caseOf = (seed: number, op: Op, k: number): Case => build(op, generatorOf(op, k), rawOf(seed, op, k), planId(seed, op.name, k))
 
 // ── Trials of a case ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -220,7 +236,7 @@ export interface Way {
 export type Ways = { trials: Way[] } | { declined: string }
 
 /** Paths of a case: one reference serves them all, so that quick backends take more of them. */
-const spread = (b: Backend) => ((b.cost ?? 1) > 5 ? 2 : 6)
+const spread = (b: Backend) => (isSlow(b) ? 2 : 6)
 /** Paths by the case (the same on every backend of a dialect, so that their outputs can be compared), modes by the backend. External cases: every path, first mode. */
 export function waysOf(c: Case, backend: Backend, offered: readonly Lowering<unknown>[], seed: number, k: number, everyPath: boolean): Ways {
   const sayable = offered.flatMap(l => ('path' in l ? [l] : []))

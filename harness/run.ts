@@ -1,11 +1,12 @@
 /** The straight line: plan → hosts → judge → journal, then the one loop (follow.ts): a failing case through the shrinker and back to a host. */
 import { availableParallelism } from 'node:os'
-import type { Host, Job } from './hosts/host.ts'
+import { type Host, type Job, spoils } from './hosts/host.ts'
 import type { Entry, Journal } from './journal.ts'
 import { benchOf, judge, type Reference, reference } from './judge.ts'
+import { runJudged } from './judged.ts'
 import type { Planned, Way } from './plan.ts'
 import { waysOf } from './plan.ts'
-import { type Backend, type Case, isFailing, type Outcome, type Verdict } from './types.ts'
+import { type Backend, type Case, isSlow, type Outcome, type Verdict } from './types.ts'
 
 export interface BackendStatus {
   name: string
@@ -68,7 +69,7 @@ export function slots(n: number) {
 }
 /** Time that a backend has had, as its turns are dealt out: a quick one sees many cases in little of it. */
 const QUICK = 3
-const hadOf = (b: Backend, elapsedMs: number): number => ((b.cost ?? 1) > 5 ? elapsedMs : QUICK * elapsedMs)
+const hadOf = (b: Backend, elapsedMs: number): number => (isSlow(b) ? elapsedMs : QUICK * elapsedMs)
 
 /** References are shared by all backends; those of cases that everybody has passed are dropped first. */
 export function referenceCache(limit = 400) {
@@ -167,10 +168,9 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
       async () => {
         const start = Date.now()
         const retry: number[] = []
-        const renewed: number[] = []
-        const record = (i: number, outcome: Outcome, spoiled?: string) => {
+        const judged = (i: number, outcome: Outcome): Verdict => judgeTrial(runnable[i]!, refs, outcome, backend)
+        const record = (i: number, outcome: Outcome, verdict: Verdict, spoiled?: string) => {
           const { planned, way } = runnable[i]!
-          const verdict = judgeTrial(runnable[i]!, refs, outcome, backend)
           o.note?.(host, planned, way, outcome)
           if (outcome.status === 'hung') hangs.set(`${planned.op.name} ${way.path}`, (hangs.get(`${planned.op.name} ${way.path}`) ?? 0) + 1)
           o.journal.write({
@@ -182,24 +182,20 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
           if (!['agree', 'gap', 'not-run', 'not-compared', 'convention', 'trap'].includes(verdict.kind)) p.findings++
           gaveUp = outcome.status === 'not-run' ? gaveUp + 1 : 0
         }
-        const hear = (i: number, outcome: Outcome, last: boolean) => {
+        await runJudged(host, runnable.map(job), deadline(backend), judged, (i, outcome, verdict) => {
           // a death or hang is tried once more alone: memory spoiled by an earlier case is not this op's defect
-          if (ended(outcome)) {
+          if (spoils(outcome) || outcome.status === 'hung') {
             status.deaths++
             retry.push(i)
-          } else if (last || !backend.renewable) record(i, outcome)
-          else if (doubtful(judgeTrial(runnable[i]!, refs, outcome, backend))) renewed.push(i)
-          else record(i, outcome)
-        }
-        await host.run(runnable.map(job), deadline(backend), (i, outcome) => hear(i, outcome, false))
-        const again = renewed.map(i => ({ ...job(runnable[i]!), renewed: true as const }))
-        if (again.length) await host.run(again, deadline(backend), (n, outcome) => hear(renewed[n]!, outcome, true))
+          } else record(i, outcome, verdict)
+        })
         for (const i of retry) {
           await host.restart()
           await host.run([job(runnable[i]!)], deadline(backend), (_, outcome) =>
             record(
               i,
               outcome,
+              judged(i, outcome),
               outcome.status === 'outputs' || outcome.status === 'threw' ? 'the host died at this trial after others; alone it ran' : undefined,
             ),
           )
@@ -221,15 +217,8 @@ async function walk(host: Host, o: RunOptions, turn: ReturnType<typeof slots>, r
   return status
 }
 
-/** The process is gone, or cannot be used any more. */
-const ended = (o: Outcome): boolean =>
-  (o.status === 'died' && !o.alive) || o.status === 'hung' || o.status === 'device-lost' || o.status === 'out-of-memory'
-
-export const deadline = (b: Backend): number => b.deadlineMs ?? (b.host === 'page' || (b.cost ?? 1) > 5 ? 20_000 : 8_000)
+export const deadline = (b: Backend): number => b.deadlineMs ?? (b.host === 'page' || isSlow(b) ? 20_000 : 8_000)
 const job = ({ planned, way }: Planned1): Job => ({ case: planned.case, path: way.path, mode: way.mode })
-
-/** Whether memory that an earlier trial has spoiled, or left behind, may be the reason of the verdict. A process that died is a fresh one already. */
-export const doubtful = (v: Verdict): boolean => v.kind === 'trap' || (isFailing(v.kind) && !['accepts-invalid', 'crash', 'hang'].includes(v.kind))
 
 function judgeTrial({ planned, way }: Planned1, refs: (p: Planned) => Reference, outcome: Outcome, backend: Backend): Verdict {
   return judge(planned.canonical as Case, refs(planned), outcome, benchOf(backend), !!way.naive)

@@ -10,7 +10,7 @@ import { Around, DEADLY, FAST, type Limits, needsResult, type Probe, SLOW } from
 import { learn, type Rule, ruleOf, type Sample } from './rules.ts'
 import { content, strengthened } from './shrink.ts'
 import { able, alike, Deaths, ends, listed, spoilsLater, type Turn, tryAll, type Way } from './trials.ts'
-import type { Case, Generator, Op, Tensor, Verdict } from './types.ts'
+import { type Case, type Generator, isSlow, type Op, type Tensor, type Verdict } from './types.ts'
 
 /** What a rule is learned for: one smallest case by one way. Equal causes have equal keys in every shard. */
 export interface Cause extends Way {
@@ -36,7 +36,7 @@ const CHUNK = 16
 
 /** Failures that end a process, or that make a page start its worker again, are probed least. */
 const limitsOf = ({ verdict }: Cause, { backend }: Host): Limits =>
-  ends(verdict, backend) || spoilsLater(verdict, backend) ? DEADLY : (backend.cost ?? 1) > 5 ? SLOW : FAST
+  ends(verdict, backend) || spoilsLater(verdict, backend) ? DEADLY : isSlow(backend) ? SLOW : FAST
 
 export async function sharpen(
   cause: Cause,

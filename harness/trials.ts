@@ -3,8 +3,9 @@ import { hash } from './evidence.ts'
 import type { Host, Job } from './hosts/host.ts'
 import type { Entry } from './journal.ts'
 import { benchOf, judge, type Reference, reference } from './judge.ts'
+import { runJudged } from './judged.ts'
 import { type Planned, planned } from './plan.ts'
-import { deadline, doubtful } from './run.ts'
+import { deadline } from './run.ts'
 import { numbers, sizeOf, toJson64 } from './tensor.ts'
 import { normalised, sameKind, speaks } from './triage.ts'
 import type { Backend, Case, Expected, Op, Outcome, Tensor, Verdict } from './types.ts'
@@ -40,8 +41,7 @@ export interface Access {
   fresh?: boolean
 }
 /**
- * One batch of cases by one way each; `done` hears every result in order. On a `renewable` backend what fails is judged by its run in a renewed runtime.
- * Cases that cannot be said are refused by the caller (`offers`).
+ * One batch of cases by one way each, as runJudged hands them on. Cases that cannot be said are refused by the caller (`offers`).
  */
 export async function tryAll(
   host: Host,
@@ -49,24 +49,16 @@ export async function tryAll(
   done: (i: number, s: Seen) => void,
   { turn = (_, work) => work(), fresh }: Access = {},
 ): Promise<void> {
-  const judged = (i: number, outcome: Outcome): Seen => {
-    const { p } = jobs[i]!
-    const ref = reference(p.op, p.canonical as Case)
-    return { verdict: judge(p.canonical as Case, ref, outcome, benchOf(host.backend), false), outcome, reference: ref }
-  }
   const all = jobs.map((j): Job => ({ case: j.p.case, path: j.path, mode: j.mode }))
-  const limit = PATIENCE * deadline(host.backend)
+  const refs: Reference[] = []
+  const judged = (i: number, outcome: Outcome): Verdict => {
+    const { p } = jobs[i]!
+    refs[i] ??= reference(p.op, p.canonical as Case)
+    return judge(p.canonical as Case, refs[i], outcome, benchOf(host.backend), false)
+  }
   const work = async () => {
     if (fresh) await host.restart()
-    if (!host.backend.renewable) return host.run(all, limit, (i, outcome) => done(i, judged(i, outcome)))
-    const seen: Seen[] = []
-    await host.run(all, limit, (i, outcome) => void (seen[i] = judged(i, outcome)))
-    const doubted = seen.flatMap(({ verdict }, i) => (doubtful(verdict) ? [i] : []))
-    const again = doubted.map(i => ({ ...all[i]!, renewed: true as const }))
-    if (again.length) await host.run(again, limit, (n, outcome) => void (seen[doubted[n]!] = judged(doubted[n]!, outcome)))
-    seen.forEach((s, i) => {
-      done(i, s)
-    })
+    await runJudged(host, all, PATIENCE * deadline(host.backend), judged, (i, outcome, verdict) => done(i, { verdict, outcome, reference: refs[i]! }))
   }
   await alone(host, () => turn(host, work))
 }

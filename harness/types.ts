@@ -300,7 +300,7 @@ export interface Backend {
   needs?: readonly ('vulkan' | 'chromium')[]
   /** Nodes that the runtime lacks say so with this message: then the verdict is `gap`. */
   noKernel?: RegExp
-  /** A WebAssembly trap: the instance's memory can no longer be trusted, so that it counts as a death and the host is started again. */
+  /** A WebAssembly trap: the instance's memory can no longer be trusted, so that it counts as a death and the host is started again, or renewed. */
   trap?: RegExp
   /**
    * Its runtime can be renewed in milliseconds: what fails is judged by a second run in a renewed one, so that a verdict hangs on no earlier trial, and a
@@ -325,6 +325,9 @@ export interface Backend {
   /** The only place where a runtime is imported; runs in a process that may die. */
   open: (mode: string) => Promise<Opened>
 }
+
+/** Its trials cost so much that it takes few of everything. */
+export const isSlow = (b: Backend): boolean => (b.cost ?? 1) > 5
 
 /** What the host saw of one trial. */
 export type Outcome =

@@ -33,7 +33,6 @@ import {
   type Shape,
   sizeOf,
   type TensorSpec,
-  toJson64,
   windowCounts,
   without,
   withoutDefaults,
@@ -57,8 +56,8 @@ function moves(kind: number, seed: number, lowest: number): Recipe {
   const list = (step: number) => Array.from({ length: 23 }, () => ((next() % 17) - 8) * step).map(v => (lowest < 0 ? v : Math.abs(v)))
   const name = pick(MOVES, kind)
   if (name === 'none') return { kind: 'constant', value: lowest < 0 ? 0 : 1 }
-  if (name === 'whole') return { kind: 'values', values: list(1).map(v => toJson64(v % 3)) }
-  if (name === 'quarters') return { kind: 'values', values: list(0.25).map(toJson64) }
+  if (name === 'whole') return { kind: 'values', values: list(1).map(v => v % 3) }
+  if (name === 'quarters') return { kind: 'values', values: list(0.25) }
   return { kind: 'uniform', seed, low: name === 'near' ? lowest : lowest * 4, high: name === 'near' ? 1 : 6 }
 }
 const fields = {

@@ -1,5 +1,6 @@
 /**
- * ONNX Runtime Web on WebNN, device type `cpu`: in Chromium on Linux that is TFLite with XNNPACK in the GPU process, float32 on the CPU. (`gpu` and `npu` compute the same bits there; they prove no GPU.)
+ * ONNX Runtime Web on WebNN, device type `cpu`: in Chromium on Linux that is TFLite with XNNPACK in the GPU process, float32 on the CPU. (`gpu` and `npu`
+ * compute the same bits there; they prove no GPU.)
  */
 import { openOrt } from '../dialects/onnx.ts'
 import { servedOrt } from '../hosts/page-runtimes.ts'
@@ -9,7 +10,7 @@ export default {
   name: 'ortweb-webnn',
   dialect: 'onnx',
   host: 'page',
-  // WebNN promises neither subnormals (XNNPACK runs with them flushed) nor an accuracy; its conformance tests (WPT, webnn/resources/utils.js) grant exp 32 ULP
+  // WebNN promises neither subnormals nor an accuracy; its conformance tests grant exp 32 ULP (WPT, webnn/conformance_tests/exp.https.any.js)
   arithmetic: { ...ieee32, flushesSubnormals: true, exp: [32, 0] },
   modes: ['all', 'disabled'],
   needs: ['chromium'],

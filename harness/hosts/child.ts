@@ -9,7 +9,7 @@ import { NotHere } from '../errors.ts'
 import { textOf } from '../journal.ts'
 import type { Backend, Case, Outcome } from '../types.ts'
 import type { FromChild, ToChild } from './child-main.ts'
-import type { Host, HostOptions, Job, Start } from './host.ts'
+import { type Host, type HostOptions, type Job, type Start, spoils } from './host.ts'
 import { modesHost } from './modes.ts'
 
 const OPEN_MS = 60_000
@@ -212,9 +212,6 @@ export function childHost(backend: Backend, options: ChildOptions = {}): Host {
     },
   }
 }
-
-/** After these nothing that the process returns can be trusted. */
-export const spoils = (o: Outcome): boolean => (o.status === 'died' && !o.alive) || o.status === 'device-lost' || o.status === 'out-of-memory'
 
 const lastLine = (text: string): string =>
   text

@@ -33,3 +33,6 @@ export interface HostOptions {
   /** Called with lines that a process printed (never parsed, kept for the outcome of a death). */
   log?: (line: string) => void
 }
+
+/** After these nothing that the process returns can be trusted. */
+export const spoils = (o: Outcome): boolean => (o.status === 'died' && !o.alive) || o.status === 'device-lost' || o.status === 'out-of-memory'
