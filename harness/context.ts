@@ -6,7 +6,7 @@ import { observedOf } from './cluster.ts'
 import { insteadOf } from './instead.ts'
 import { reachOf } from './reach.ts'
 import { codeOf, recipeOf } from './recipe.ts'
-import type { Context } from './triage.ts'
+import { type Context, dialectOf } from './triage.ts'
 import type { Op } from './types.ts'
 
 /** Entries that the run compares with: history.json beside it. */
@@ -33,12 +33,12 @@ export function contextOf(ops: ReadonlyMap<string, Op>, known: readonly KnownDef
       const op = ops.get(c.show.case.op)
       const found = c.shrunk ? recipeOf(c, entries) : null
       if (!op || !found) return found
-      const code = codeOf(op, c.show.case, c.show.backend.startsWith('tfjs') ? 'tfjs' : 'onnx', found.path)
+      const code = codeOf(op, c.show.case, dialectOf(c.show.backend), found.path)
       return code ? { ...found, code } : found
     },
-    reachOf(name, rule) {
+    reachOf(name, rule, backend, paths) {
       const op = ops.get(name)
-      return op ? reachOf(op, rule.predicate) : []
+      return op ? reachOf(op, rule.predicate, dialectOf(backend), paths) : []
     },
   }
 }

@@ -78,8 +78,16 @@ export function* alternatives(op: Op, c: Case): Iterable<Alternative> {
         return null
       }
     }
-  const alternative = (name: string, sentence: string, evaluate: Alternative['evaluate']): Alternative => ({ name, sentence, evaluate })
   const right = again(a)()
+  const alternative = (name: string, sentence: string, evaluate: Alternative['evaluate']): Alternative => ({
+    name,
+    sentence,
+    evaluate() {
+      const made = evaluate()
+      // what says nothing of the outputs but what is right explains none of them
+      return made && right && equal(made, right) ? null : made
+    },
+  })
   const first = right?.[0]
   if (!right || !first) return
   const changed = (data: ArrayLike<number>, f: (v: number, i: number) => number): readonly (Values | null)[] => [
@@ -216,7 +224,9 @@ export const VAGUE = /^(zero|input|rounded|rounded down|cut off|other sign|negat
 
 // ── Comparing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const close = (a: number, b: number) => a === b || (a !== a && b !== b) || Math.abs(a - b) <= 1e-5 * Math.max(Math.abs(a), Math.abs(b))
+/** Of an infinity, everything would be within any share. */
+export const close = (a: number, b: number): boolean =>
+  a === b || (a !== a && b !== b) || (Number.isFinite(a - b) && Math.abs(a - b) <= 1e-5 * Math.max(Math.abs(a), Math.abs(b)))
 function equal(made: readonly (Values | null)[] | null, observed: readonly (Values | null)[]): boolean {
   if (!made?.[0]) return false
   return made.every((m, j) => {

@@ -127,10 +127,17 @@ export function summarise(run: RunFile, entries: readonly Entry[], defects: read
 }
 
 export type Mark = 'right' | 'imprecise' | 'wrong' | 'crashes' | 'refuses' | 'gap' | 'not-run'
-/** One mark for a cell: the worst that was seen. */
-export function markOf(cell: Cell | undefined): Mark {
+/** Kinds of the causes that stand in a cell: known defects that this run did not meet, and fixed ones, stand in none. */
+export const causesIn = (defects: Summary['defects'], op: string, backends: readonly string[]): Kind[] =>
+  defects
+    .filter(d => d.op === op && d.status !== 'fixed' && d.status !== 'not-reached' && d.backends.some(b => backends.includes(b)))
+    .map(d => d.kind as Kind)
+
+/** One mark for a cell: the worst that was seen, or is known and still so. A cell in which nothing ran says that, whatever is known of it. */
+export function markOf(cell: Cell | undefined, causes: readonly Kind[] = []): Mark {
   if (!cell) return 'not-run'
-  const has = (...kinds: Kind[]) => kinds.some(k => (cell.findings[k] ?? 0) > 0)
+  const ran = cell.agree > 0 || Object.values(cell.findings).some(n => n > 0)
+  const has = (...kinds: Kind[]) => kinds.some(k => (cell.findings[k] ?? 0) > 0 || (ran && causes.includes(k)))
   if (has('crash', 'hang', 'device-lost')) return 'crashes'
   if (has('wrong', 'shape', 'dtype', 'non-finite', 'unstable', 'accepts-invalid', 'fallback')) return 'wrong'
   if (has('rejects-valid')) return 'refuses'

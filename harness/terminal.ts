@@ -1,7 +1,7 @@
 /** What a terminal or a log shows: live progress, one matrix within 100 columns, the defects. Pure text; colour is an option. */
 import { createColors } from 'picocolors'
 import type { Progress } from './run.ts'
-import { type Cell, type Mark, markOf, type Summary } from './summary.ts'
+import { type Cell, causesIn, type Mark, markOf, type Summary } from './summary.ts'
 import { type Defect, describe } from './triage.ts'
 
 export type Ink = ReturnType<typeof createColors>
@@ -61,14 +61,13 @@ export function matrix(summary: Summary, c: Ink): string[] {
     last = col.head
   }
   const names = ' '.repeat(first + 2) + columns.map(col => col.name.slice(0, WIDTH).padEnd(WIDTH + 1)).join('')
-  const count = (op: string, backends: readonly string[]) =>
-    summary.defects.filter(d => d.op === op && d.status !== 'fixed' && d.status !== 'not-reached' && d.backends.some(b => backends.includes(b)))
-      .length
   const order: readonly Mark[] = ['not-run', 'gap', 'right', 'imprecise', 'refuses', 'wrong', 'crashes']
   const rows = ops.map(op => {
     const marks = columns.map(col => {
-      const mark = col.backends.map(b => markOf(cells.get(`${op} ${b}`) as Cell | undefined)).sort((a, b) => order.indexOf(b) - order.indexOf(a))[0]!
-      const n = count(op, col.backends)
+      const mark = col.backends
+        .map(b => markOf(cells.get(`${op} ${b}`) as Cell | undefined, causesIn(summary.defects, op, [b])))
+        .sort((a, b) => order.indexOf(b) - order.indexOf(a))[0]!
+      const n = causesIn(summary.defects, op, col.backends).length
       return paint(c, mark, `${GLYPH[mark]}${n ? ` ${n}` : ''}`.padEnd(WIDTH + 1))
     })
     return `  ${op.padEnd(first)}${marks.join('')}`.trimEnd()
@@ -124,7 +123,7 @@ export function defectLines(d: Defect, c: Ink): string[] {
       200,
     ),
     ...(d.rule.text && d.rule.text !== small ? [`    when ${clip(d.rule.text, 89)}`] : []),
-    `    smallest: ${clip(small, 84)}`,
+    `    ${d.shrunk ? 'smallest' : 'not made small'}: ${clip(small, d.shrunk ? 84 : 78)}`,
     `    ${clip(saw, 94)}`,
     ...(d.instead ? [`    ${clip(d.instead.sentence, 94)}`] : []),
     ...(d.recipe ? [`    write instead: ${clip(d.recipe.text, 79)}`] : []),

@@ -12,7 +12,7 @@ import type { Recipe } from './recipe.ts'
 import type { Rule } from './rules.ts'
 import { causeKey, ruleFrom } from './sharpen.ts'
 import type { Past } from './stateful.ts'
-import { isFailing, type Kind, type Op } from './types.ts'
+import { type Dialect, isFailing, type Kind, type Op } from './types.ts'
 
 /** A message without what differs from case to case, and between packages of one runtime: wrappers, names, numbers, signatures of C++ functions. */
 export const normalised = (message: string): string =>
@@ -118,6 +118,7 @@ export interface Defect {
 
 export const identity = (c: Entry['case']): string =>
   JSON.stringify([c.op, c.attributes, c.inputs.map(i => i && [i.dtype, i.shape, i.recipe]), c.valid])
+export const dialectOf = (backend: string): Dialect => (family(backend) === 'tfjs' ? 'tfjs' : 'onnx')
 /** Backends that share code: one cause on several of them is one defect. */
 export const family = (backend: string): string => (backend.startsWith('ort') ? 'ort' : backend.replace(/-.*/, ''))
 
@@ -130,7 +131,7 @@ export interface Context {
   sameCause?: (d: Defect) => KnownDefect | undefined
   insteadOf?: (c: Candidate) => Instead | null
   recipeOf?: (c: Candidate, entries: readonly Entry[]) => Recipe | null
-  reachOf?: (op: string, rule: Defect['rule']) => Reach[]
+  reachOf?: (op: string, rule: Defect['rule'], backend: string, paths: readonly string[]) => Reach[]
 }
 
 /** A cause as one smallest case shows it, before clustering. */
@@ -264,7 +265,15 @@ function describeDefect(
     recipe,
     hits: trials.length,
     fingerprints: members.flatMap(m => m.groups.map(g => g.fingerprint)).sort(),
-    reach: context.reachOf && main.rule ? context.reachOf(show.case.op, rule) : [],
+    reach:
+      context.reachOf && main.rule
+        ? context.reachOf(
+            show.case.op,
+            rule,
+            show.backend,
+            names(e => e.path),
+          )
+        : [],
     replay: replayOf(show.case, way, show.after && { after: show.after, ...(show.reuse ? { reuse: show.reuse } : {}) }),
     status: 'new',
     links: [],

@@ -1,6 +1,6 @@
 /** report.md: the matrix, what did not run, and every defect with its smallest case and replay command. */
 import { rank } from '../harness/backends.ts'
-import { type Cell, failures, type Mark, markOf } from '../harness/summary.ts'
+import { type Cell, causesIn, failures, type Mark, markOf } from '../harness/summary.ts'
 import { bySeverity } from '../harness/terminal.ts'
 import { type Defect, describe } from '../harness/triage.ts'
 import type { Reported } from './write.ts'
@@ -29,8 +29,8 @@ export function markdown({ run, summary, defects }: Reported): string {
     out.push(
       `| ${op} | ${names
         .map(b => {
-          const n = defects.filter(d => d.op === op && d.backends.includes(b)).length
-          return `${WORDS[markOf(cells.get(`${op} ${b}`))]}${n ? ` ${n}` : ''}`
+          const causes = causesIn(defects, op, [b])
+          return `${WORDS[markOf(cells.get(`${op} ${b}`), causes)]}${causes.length ? ` ${causes.length}` : ''}`
         })
         .join(' | ')} |`,
     )

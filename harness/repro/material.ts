@@ -9,6 +9,7 @@ import { UserError } from '../errors.ts'
 import { reference } from '../judge.ts'
 import { canonical, lowerings } from '../lower.ts'
 import { numbers, realise, sizeOf, tensor, toJson64 } from '../tensor.ts'
+import { dialectOf } from '../triage.ts'
 import { listExpected } from '../trials.ts'
 import type { Case, Dialect, Json64, OnnxForm, Op, Tensor, TfjsForm } from '../types.ts'
 import { ROOT } from '../version.ts'
@@ -52,7 +53,7 @@ const PACKAGES = [
 
 export async function materialOf(defect: KnownDefect, op: Op): Promise<Material> {
   const c = defect.case
-  const dialect: Dialect = defect.way.backend.startsWith('tfjs') ? 'tfjs' : 'onnx'
+  const dialect: Dialect = dialectOf(defect.way.backend)
   const own = canonical(op, c)
   if ('declined' in own) throw new UserError(`repro ${defect.id}: ${own.declined}`)
   const way = lowerings(op, c, own, dialect).find(l => 'path' in l && l.path === defect.way.path)

@@ -50,12 +50,13 @@ export function modelOf(data: PageData): Model {
   }
 }
 
-/** The worst that was seen in a cell; never a pass where nothing was compared. */
-export function markOf(cell: PageCell | undefined): Mark {
+/** The worst that was seen in a cell, or is known of it and still so; never a pass where nothing was compared. */
+export function markOf(cell: PageCell | undefined, causes: readonly string[] = []): Mark {
   if (!cell) return 'not-run'
+  const ran = cell.agree > 0 || Object.values(cell.findings).some(n => n > 0)
   let mark: Mark = cell.agree > 0 || cell.findings.convention || cell.findings.trap ? 'right' : cell.findings.gap ? 'gap' : 'not-run'
   for (const kind of KIND_ORDER)
-    if (cell.findings[kind as 'wrong']) {
+    if (cell.findings[kind as 'wrong'] || (ran && causes.includes(kind))) {
       const m = kindMark(kind)
       if (MARKS.indexOf(m) > MARKS.indexOf(mark)) mark = m
     }
@@ -69,7 +70,8 @@ export interface Look {
   filled: boolean
 }
 export function lookOf(m: Model, op: number, backends: readonly number[]): Look {
-  const mark = backends.map(b => markOf(m.cellAt(op, b))).reduce((a, b) => (MARKS.indexOf(b) > MARKS.indexOf(a) ? b : a), 'not-run' as Mark)
+  const kinds = (b: number) => m.defectsAt(op, [b]).map(d => d.kind)
+  const mark = backends.map(b => markOf(m.cellAt(op, b), kinds(b))).reduce((a, b) => (MARKS.indexOf(b) > MARKS.indexOf(a) ? b : a), 'not-run' as Mark)
   const found = m.defectsAt(op, backends)
   return { mark, count: found.length, filled: !m.run.reached || found.some(d => kindMark(d.kind) === mark && d.reach.layers > 0) }
 }

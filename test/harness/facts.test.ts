@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type Atom, holds, satisfies, say } from '../../harness/atoms.ts'
 import { factsOf } from '../../harness/facts.ts'
-import { alternatives, insteadOf } from '../../harness/instead.ts'
+import { alternatives, close, insteadOf } from '../../harness/instead.ts'
 import { loadOps } from '../../harness/ops.ts'
 import { caseOf } from '../../harness/plan.ts'
 import { reachOf } from '../../harness/reach.ts'
@@ -49,14 +49,34 @@ describe('facts', () => {
   })
   it('a rule reaches the layers of real models that it matches', async () => {
     const op = (await loadOps()).get('conv')!
-    const strided = reachOf(op, { all: [{ fact: 'stride', on: 'any', is: '>', than: 'kernel' }] })
+    const strided = reachOf(op, { all: [{ fact: 'stride', on: 'any', is: '>', than: 'kernel' }] }, 'onnx', ['node'])
     expect(strided.find(r => r.model.includes('resnet'))?.layers).toBeGreaterThan(0)
-    expect(reachOf(op, { all: [{ fact: 'kernel', on: 'any', is: '>', value: 99 }] })).toEqual([])
-    expect(reachOf(op, { all: [{ fact: 'call', is: '=', value: 'invalid' }] })).toEqual([])
+    expect(reachOf(op, { all: [{ fact: 'kernel', on: 'any', is: '>', value: 99 }] }, 'onnx', ['node'])).toEqual([])
+    expect(reachOf(op, { all: [{ fact: 'call', is: '=', value: 'invalid' }] }, 'onnx', ['node'])).toEqual([])
+    // volumes are said by another way, which no layer of these models takes
+    const always = { all: [{ fact: 'batch', is: '>=', value: 1 }] } as const
+    expect(reachOf(op, always, 'tfjs', ['conv2d-explicit']).length).toBeGreaterThan(0)
+    expect(reachOf(op, always, 'tfjs', ['split-conv3d-concat'])).toEqual([])
   })
 })
 
 describe('instead', () => {
+  it('what is right in every output that it speaks of explains nothing', async () => {
+    // the window's largest value is right, its index is not: "the input unchanged" says nothing of that
+    const op = (await loadOps()).get('max-pool-argmax')!
+    const c = caseOf(1, { ...op, invalid: undefined }, 0)
+    const one = {
+      ...c,
+      attributes: { ...c.attributes, kernel_shape: [1, 1], strides: [1, 1], pads: [0, 0, 0, 0], auto_pad: 'VALID' },
+      inputs: [{ dtype: 'float32' as const, shape: [1, 1, 1, 1], recipe: { kind: 'values' as const, values: [5] } }],
+    }
+    const outputs = (index: number) => [5, index].map(v => ({ shape: [1, 1, 1, 1], data: [v] }))
+    expect(insteadOf(op, one, outputs(-1))).toBeNull()
+  })
+  it('nothing but an infinity is close to an infinity', () => {
+    expect([close(Infinity, Infinity), close(NaN, NaN), close(1, 1 + 1e-6)]).toEqual([true, true, true])
+    expect([close(0, -Infinity), close(Infinity, -Infinity), close(NaN, 1), close(1, 1.1)]).toEqual([false, false, false, false])
+  })
   it('every alternative of every operation is total, and has one name', async () => {
     for (const op of (await loadOps()).values())
       for (let k = 0; k < 3; k++) {
